@@ -1,0 +1,93 @@
+//! What the engine says. The same events drive the explorer and are the NDJSON of `fusebench run --events`.
+
+use crate::tasks::Split;
+use serde::{Deserialize, Serialize};
+
+/// Identifies one execution of a recipe within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+/// Whether a job is a person's nudge (latest wins) or a run they asked for (first come, first served).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    Preview,
+    Run,
+}
+
+/// Something happened to a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The engine has a device; sent before any run, and again when it had to fall back. `reason` says why not the
+    /// device that was asked for.
+    Device { name: String, reason: Option<String> },
+    Queued { run: RunId, kind: JobKind, position: usize },
+    Started { run: RunId, kind: JobKind, device: String },
+    /// A new phase (`load`, `fuse`, `evaluate`); `total` is missing where it cannot be known.
+    Phase { run: RunId, name: String, total: Option<u64>, unit: String },
+    Progress { run: RunId, done: u64 },
+    /// Accuracy so far on one task with its 95 % Wilson interval, all as shares of 1.
+    Estimate { run: RunId, task: String, correct: u64, seen: u64, total: u64, low: f64, high: f64 },
+    TaskDone { run: RunId, task: String, accuracy: f64, loss: f64, n: u64 },
+    Log { run: RunId, level: String, text: String },
+    Finished { run: RunId, report: Report },
+    Failed { run: RunId, error: String, hint: String },
+    Cancelled { run: RunId },
+}
+
+impl Event {
+    /// The run that the event belongs to.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Device { .. } => None,
+            Self::Queued { run, .. }
+            | Self::Started { run, .. }
+            | Self::Phase { run, .. }
+            | Self::Progress { run, .. }
+            | Self::Estimate { run, .. }
+            | Self::TaskDone { run, .. }
+            | Self::Log { run, .. }
+            | Self::Finished { run, .. }
+            | Self::Failed { run, .. }
+            | Self::Cancelled { run } => Some(*run),
+        }
+    }
+
+    /// Whether the run is over after this event.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed { .. } | Self::Cancelled { .. })
+    }
+}
+
+/// One task's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    pub task: String,
+    pub accuracy: f64,
+    pub loss: f64,
+    pub n: u64,
+    pub correct: u64,
+    /// Per sample, in data-set order: was the answer right? For paired tests between runs.
+    #[serde(skip)]
+    pub outcomes: Vec<bool>,
+}
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub tasks: Vec<TaskReport>,
+    /// Unweighted mean over tasks.
+    pub average: f64,
+    pub split: Split,
+    /// False when only a part of the split was evaluated (`--limit`).
+    pub complete: bool,
+    pub fuse_seconds: f64,
+    pub evaluate_seconds: f64,
+    pub device: String,
+    /// Taken from the result cache, nothing was computed.
+    pub cached: bool,
+}

@@ -1,0 +1,28 @@
+//! What the engine is asked to do.
+
+use super::JobKind;
+use crate::params::ParamSet;
+use crate::tasks::Split;
+use serde::{Deserialize, Serialize};
+
+/// A fusion method with its parameters and the experts it combines. Together with the zoo it reproduces the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Id of the method in the registry.
+    pub method: String,
+    pub params: ParamSet,
+    /// Names of the pool's experts, in the order that per-expert parameters follow.
+    pub experts: Vec<String>,
+}
+
+/// One recipe, fused and evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub kind: JobKind,
+    pub recipe: Recipe,
+    /// Ids of the tasks to evaluate, in the order shown.
+    pub tasks: Vec<String>,
+    pub split: Split,
+    /// At most so many samples a task, the same ones in every run; all when missing.
+    pub limit: Option<usize>,
+}

@@ -1,0 +1,68 @@
+//! Writing files so that a reader never sees half of one: written beside, flushed, renamed.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Calls `write` with a buffered temporary file beside `path`, then renames it to `path`.
+///
+/// Missing parent folders are made. If anything fails, the temporary file is removed and `path` is untouched.
+///
+/// # Errors
+/// Whatever the file system or `write` reports.
+pub fn write_atomically<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
+) -> Result<(), E> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    let temporary = Temporary(beside(path));
+    let mut file = BufWriter::new(File::create(&temporary.0)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    fs::rename(&temporary.0, path)?;
+    Ok(())
+}
+
+/// Writes `bytes` to `path` as [`write_atomically`] does.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically(path, |file| file.write_all(bytes))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+/// Removed when dropped; after the rename there is nothing left to remove.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        write_bytes(&path, b"old").unwrap();
+        let failed = write_atomically(&path, |file| {
+            file.write_all(b"half of the n")?;
+            Err(io::Error::other("interrupted"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,124 @@
+//! What a fusion method is, what it is given and what it returns.
+
+use super::{FusionError, Pool};
+use crate::cancel::Cancel;
+use crate::params::{ParamSet, Spec};
+use crate::weights::StateDict;
+use serde::Serialize;
+
+/// The paper's three families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// All members run, their outputs are combined.
+    Ensemble,
+    /// The weights are combined into one model of the same architecture.
+    Merging,
+    /// The weights become experts behind a router.
+    Mixing,
+}
+
+impl Family {
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ensemble => "Ensemble",
+            Self::Merging => "Merging",
+            Self::Mixing => "Mixing",
+        }
+    }
+}
+
+/// What a method needs of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    pub base: bool,
+    pub min_models: usize,
+    pub max_models: Option<usize>,
+}
+
+/// A fusion method: metadata and one function. Declared as `pub static METHOD` in its own file.
+#[derive(Debug)]
+pub struct Method {
+    /// Key in TOML and on the command line.
+    pub id: &'static str,
+    pub name: &'static str,
+    pub family: Family,
+    /// The formula in one line, for the picker.
+    pub formula: &'static str,
+    /// What it does and when it helps, in one or two sentences.
+    pub summary: &'static str,
+    /// Where it comes from: an arXiv id or a DOI; empty for folklore.
+    pub reference: &'static str,
+    pub specs: &'static [Spec],
+    pub needs: Needs,
+    pub fuse: fn(&ParamSet, &Pool, &mut Context<'_>) -> Result<Fused, FusionError>,
+}
+
+impl Method {
+    /// Whether the method can run on a pool with or without a base and with `models` experts.
+    ///
+    /// # Errors
+    /// The reason why not, as the picker shows it.
+    pub fn check(&self, has_base: bool, models: usize) -> Result<(), FusionError> {
+        if self.needs.base && !has_base {
+            return Err(FusionError::NeedsBase { method: self.name });
+        }
+        let Needs { min_models: min, max_models: max, .. } = self.needs;
+        if models < min || max.is_some_and(|max| models > max) {
+            let needed = match max {
+                Some(max) if max == min => format!("exactly {min} experts"),
+                Some(max) => format!("{min} to {max} experts"),
+                None => format!("at least {min} experts"),
+            };
+            return Err(FusionError::ModelCount { method: self.name, needed, got: models });
+        }
+        Ok(())
+    }
+}
+
+/// What a method works with beside parameters and pool.
+pub struct Context<'a> {
+    pub cancel: &'a Cancel,
+    /// Called with (tensors done, tensors in all).
+    pub progress: &'a mut dyn FnMut(usize, usize),
+}
+
+/// What a method returns.
+#[derive(Debug, Clone)]
+pub enum Fused {
+    /// A linear combination that has not been computed yet; see [`LinearPlan`].
+    Linear(LinearPlan),
+    /// Weights of the same architecture.
+    Weights(StateDict),
+    /// Every expert runs, outputs are combined.
+    Ensemble(EnsembleRule),
+}
+
+/// Where a linear plan starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// θ = θ₀ + Σ λᵢ(θᵢ − θ₀)
+    Base,
+    /// θ = Σ λᵢθᵢ
+    Zero,
+}
+
+/// θ = origin + Σᵢ λ\[i\]\[group\] · (θᵢ − origin), the form of every method that is linear in the experts.
+///
+/// The engine keeps the last fused weights, so one changed coefficient costs one pass over one expert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearPlan {
+    pub origin: Origin,
+    /// `[expert][group]`, groups as in [`Pool::groups`](super::Pool::groups).
+    pub coefficients: Vec<Vec<f32>>,
+}
+
+/// How the members' outputs become one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EnsembleRule {
+    /// Σ wᵢ·outᵢ over the members' features; one weight a member.
+    Weighted(Vec<f32>),
+    /// The largest logit of any member, class by class.
+    Max,
+}

@@ -1,0 +1,158 @@
+//! The models that are fused: a base and experts fine-tuned from it, checked to fit together.
+
+use super::FusionError;
+use crate::weights::{Checkpoint, TensorInfo};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A base model and its experts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    base: Option<Checkpoint>,
+    experts: Vec<(String, Checkpoint)>,
+    groups: Arc<Groups>,
+}
+
+impl Pool {
+    /// Puts a pool together; names are those that recipes and charts use.
+    ///
+    /// # Errors
+    /// When the models' float tensors differ in names or shapes.
+    pub fn new(base: Option<Checkpoint>, experts: Vec<(String, Checkpoint)>) -> Result<Self, FusionError> {
+        let Some(reference) = base.as_ref().or_else(|| experts.first().map(|(_, first)| first)) else {
+            return Ok(Self { base, experts, groups: Arc::default() });
+        };
+        for (name, expert) in &experts {
+            for info in reference.tensors() {
+                let tensor = info.name.clone();
+                let Some(other) = expert.get(&info.name) else {
+                    return Err(FusionError::MissingTensor { model: name.clone(), tensor });
+                };
+                if other.info.shape != info.shape {
+                    let (got, expected) = (other.info.shape.clone(), info.shape.clone());
+                    return Err(FusionError::ShapeMismatch { model: name.clone(), tensor, got, expected });
+                }
+            }
+            if let Some(extra) = expert.tensors().iter().find(|info| reference.get(&info.name).is_none()) {
+                return Err(FusionError::ExtraTensor { model: name.clone(), tensor: extra.name.clone() });
+            }
+        }
+        let groups = Arc::new(Groups::of(reference.tensors()));
+        Ok(Self { base, experts, groups })
+    }
+
+    #[must_use]
+    pub fn base(&self) -> Option<&Checkpoint> {
+        self.base.as_ref()
+    }
+
+    /// Experts by name, in pool order.
+    #[must_use]
+    pub fn experts(&self) -> &[(String, Checkpoint)] {
+        &self.experts
+    }
+
+    /// The blocks that layer-wise coefficients speak of.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The checkpoint whose tensors, shapes, dtypes and order the fused model takes: the base, or the first expert.
+    #[must_use]
+    pub fn reference(&self) -> Option<&Checkpoint> {
+        self.base.as_ref().or_else(|| self.experts.first().map(|(_, first)| first))
+    }
+
+    /// The same base with only the named experts, in the order given.
+    ///
+    /// # Errors
+    /// The first name that is not in the pool.
+    pub fn select(&self, names: &[String]) -> Result<Self, String> {
+        let find = |name: &String| {
+            self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone())
+        };
+        let experts = names.iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Self { base: self.base.clone(), experts, groups: Arc::clone(&self.groups) })
+    }
+}
+
+/// Tensors by block: embeddings, layer 0, layer 1, …, and what comes after the layers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Groups {
+    names: Vec<String>,
+    of: HashMap<String, usize>,
+}
+
+impl Groups {
+    /// Sorts tensors into blocks by the layer number in their names; the rest goes before or after the layers,
+    /// depending on where it stands in the checkpoint's own order of names.
+    #[must_use]
+    pub fn of(tensors: &[TensorInfo]) -> Self {
+        let layers: std::collections::BTreeSet<usize> =
+            tensors.iter().filter_map(|info| layer_number(&info.name)).collect();
+        let mut names = vec!["embeddings".to_owned()];
+        names.extend(layers.iter().map(|layer| format!("layer {layer}")));
+        names.push("head".to_owned());
+        let last = names.len() - 1;
+        let group = |name: &str| match layer_number(name) {
+            Some(layer) => 1 + layers.iter().position(|&known| known == layer).unwrap_or(0),
+            None if is_after_layers(name) => last,
+            None => 0,
+        };
+        let of = tensors.iter().map(|info| (info.name.clone(), group(&info.name))).collect();
+        Self { names, of }
+    }
+
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The block of a tensor; unknown tensors belong to the first.
+    #[must_use]
+    pub fn index(&self, tensor: &str) -> usize {
+        self.of.get(tensor).copied().unwrap_or(0)
+    }
+}
+
+/// The number after `layers`, `layer`, `h`, `block` or `blocks` in a dotted name.
+fn layer_number(name: &str) -> Option<usize> {
+    let mut parts = name.split('.');
+    while let Some(part) = parts.next() {
+        if matches!(part, "layers" | "layer" | "h" | "block" | "blocks" | "resblocks") {
+            return parts.next()?.parse().ok();
+        }
+    }
+    None
+}
+
+fn is_after_layers(name: &str) -> bool {
+    ["post_layernorm", "ln_f", "ln_final", "final_layer_norm", "projection", "lm_head", "score", "classifier", "head"]
+        .iter()
+        .any(|mark| name.contains(mark))
+        || name.starts_with("norm.")
+        || name.starts_with("model.norm.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layer_numbers_are_found_in_the_usual_namings() {
+        assert_eq!(layer_number("vision_model.encoder.layers.11.mlp.fc1.weight"), Some(11));
+        assert_eq!(layer_number("transformer.h.3.ln_1.bias"), Some(3));
+        assert_eq!(layer_number("vision_model.embeddings.class_embedding"), None);
+    }
+}

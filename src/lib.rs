@@ -1,0 +1,27 @@
+//! fusebench: a terminal explorer for deep model fusion.
+//!
+//! | room | what it is for | may use |
+//! |---|---|---|
+//! | [`files`], [`text`], [`cancel`] | atomic writes; strings made safe to show; the cancel flag | – |
+//! | [`params`] | hyper-parameter schema: one declaration drives slider, form, TOML, `--set`, JSON Schema, docs | – |
+//! | [`weights`] | checkpoints as named tensors: safetensors, dtypes, atomic writer | params |
+//! | [`fusion`] | method contract, registry, kernels, the methods | params, weights |
+//! | `models` | architectures as burn modules, one file a family | params, weights |
+//! | [`tasks`] | data sets, splits, preprocessing, metrics | fusion, models and below |
+//! | `zoo` | the embedded checkpoints and data, and how they were trained | tasks and below |
+//! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
+//! | `store` | run history (SQLite), state and cache files | – |
+//! | `charts` | series, decimation, plotters scenes, tables | – |
+//! | `cli` | one file a subcommand | engine and below |
+//! | `tui` | model, messages, update, view | engine and below |
+//!
+//! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
+
+pub mod cancel;
+pub mod engine;
+pub mod files;
+pub mod fusion;
+pub mod params;
+pub mod tasks;
+pub mod text;
+pub mod weights;

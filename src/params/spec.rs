@@ -1,0 +1,165 @@
+//! The declaration of one parameter: kind, range, default, unit, help.
+
+/// How a slider moves through its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    Linear,
+    Logarithmic,
+}
+
+/// Whether a change can be previewed at once or must be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Re-fused and evaluated on every nudge.
+    Live,
+    /// Starts only on Enter.
+    Costly,
+}
+
+/// What a parameter holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Float { min: f64, max: f64, step: f64, default: f64, scale: Scale },
+    Int { min: i64, max: i64, step: i64, default: i64 },
+    Bool { default: bool },
+    Choice { options: &'static [&'static str], default: &'static str },
+    /// One number per expert of the pool.
+    PerModel { min: f64, max: f64, step: f64, default: f64 },
+    /// One number per expert and block: a table `[expert][group]`.
+    PerGroup { min: f64, max: f64, step: f64, default: f64 },
+    /// Seed of the method's random numbers.
+    Seed { default: u64 },
+}
+
+/// One declared parameter. Built by [`float`], [`int`], … and the builder methods, all `const`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spec {
+    /// Key in TOML, `--set` and JSON.
+    pub name: &'static str,
+    /// Short mark shown on sliders, such as `λ`.
+    pub symbol: &'static str,
+    /// Unit, such as `%`; empty for plain numbers.
+    pub unit: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    pub kind: Kind,
+    pub cost: Cost,
+    /// Hidden until a person asks for all parameters.
+    pub advanced: bool,
+}
+
+impl Spec {
+    const fn new(kind: Kind) -> Self {
+        Self { name: "", symbol: "", unit: "", help: "", kind, cost: Cost::Live, advanced: false }
+    }
+
+    #[must_use]
+    pub const fn symbol(mut self, symbol: &'static str) -> Self {
+        self.symbol = symbol;
+        self
+    }
+
+    #[must_use]
+    pub const fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    #[must_use]
+    pub const fn costly(mut self) -> Self {
+        self.cost = Cost::Costly;
+        self
+    }
+
+    #[must_use]
+    pub const fn advanced(mut self) -> Self {
+        self.advanced = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn logarithmic(mut self) -> Self {
+        if let Kind::Float { min, max, step, default, .. } = self.kind {
+            self.kind = Kind::Float { min, max, step, default, scale: Scale::Logarithmic };
+        }
+        self
+    }
+
+    /// Used by [`params!`](crate::params!): the field's name and doc line.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str, help: &'static str) -> Self {
+        self.name = name;
+        self.help = help.trim_ascii();
+        self
+    }
+
+    /// What to show for the parameter: its symbol, or else its name.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        if self.symbol.is_empty() { self.name } else { self.symbol }
+    }
+
+    /// Smallest and largest allowed number, for the kinds that are numbers.
+    #[must_use]
+    pub fn range(&self) -> Option<(f64, f64)> {
+        match self.kind {
+            Kind::Float { min, max, .. } | Kind::PerModel { min, max, .. } | Kind::PerGroup { min, max, .. } => {
+                Some((min, max))
+            }
+            Kind::Int { min, max, .. } => Some((min as f64, max as f64)),
+            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } => None,
+        }
+    }
+
+    /// Fine slider step, for the kinds that are numbers.
+    #[must_use]
+    pub fn step(&self) -> Option<f64> {
+        match self.kind {
+            Kind::Float { step, .. } | Kind::PerModel { step, .. } | Kind::PerGroup { step, .. } => Some(step),
+            Kind::Int { step, .. } => Some(step as f64),
+            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } => None,
+        }
+    }
+}
+
+/// A real number in `min..=max`, moved by `step`.
+#[must_use]
+pub const fn float(default: f64, min: f64, max: f64, step: f64) -> Spec {
+    Spec::new(Kind::Float { min, max, step, default, scale: Scale::Linear })
+}
+
+/// A whole number in `min..=max`, moved by `step`.
+#[must_use]
+pub const fn int(default: i64, min: i64, max: i64, step: i64) -> Spec {
+    Spec::new(Kind::Int { min, max, step, default })
+}
+
+/// Yes or no.
+#[must_use]
+pub const fn flag(default: bool) -> Spec {
+    Spec::new(Kind::Bool { default })
+}
+
+/// One of a few named options.
+#[must_use]
+pub const fn choice(default: &'static str, options: &'static [&'static str]) -> Spec {
+    Spec::new(Kind::Choice { options, default })
+}
+
+/// One real number per expert.
+#[must_use]
+pub const fn per_model(default: f64, min: f64, max: f64, step: f64) -> Spec {
+    Spec::new(Kind::PerModel { min, max, step, default })
+}
+
+/// One real number per expert and block.
+#[must_use]
+pub const fn per_group(default: f64, min: f64, max: f64, step: f64) -> Spec {
+    Spec::new(Kind::PerGroup { min, max, step, default })
+}
+
+/// A seed; results with the same seed are the same on every machine.
+#[must_use]
+pub const fn seed(default: u64) -> Spec {
+    Spec::new(Kind::Seed { default })
+}

@@ -1,0 +1,16 @@
+//! The explorer: one model, messages that change it, a view that draws it.
+//!
+//! `update` is pure (no input or output, no clock, no random numbers), the view draws and records
+//! what can be clicked, and effects are carried out by the session loop. The same loop serves a terminal and a test.
+
+pub mod catalog;
+pub mod command;
+pub mod effect;
+pub mod hit;
+pub mod model;
+pub mod msg;
+pub mod overlay;
+pub mod runs;
+pub mod screens;
+pub mod theme;
+pub mod view_cx;
