@@ -17,8 +17,10 @@ pub enum Effect {
     LoadHistory,
     /// Put a finished run into the history.
     Record(NewRun),
-    /// Remove a run from the history.
+    /// Remove a run from the history; answered like [`Effect::LoadHistory`].
     Forget(i64),
+    /// Keep a stored run in sight, or no longer; answered like [`Effect::LoadHistory`].
+    Pin { id: i64, pinned: bool },
     Export(Export),
     /// Put text on the clipboard (OSC 52).
     Copy(String),

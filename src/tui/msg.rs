@@ -4,7 +4,7 @@ use super::command::CommandId;
 use crate::engine::Event as EngineEvent;
 use crate::fusion::Similarity;
 use crate::store::RunRecord;
-use crate::tasks::Images;
+use crate::tasks::{Images, Split};
 use crossterm::event::{KeyEvent, MouseEvent};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ pub enum Msg {
     /// A command chosen in the palette, in a menu or by a click.
     Command(CommandId),
     Engine(EngineEvent),
-    /// The zoo's images of one task arrived.
-    Samples { task: String, images: Arc<Images> },
-    /// The geometry of the task vectors arrived.
-    Similarity(Arc<Similarity>),
-    /// The stored runs, newest first.
-    History(Vec<RunRecord>),
+    /// The zoo's images of one task arrived, or why they cannot.
+    Samples { task: String, split: Split, images: Result<Arc<Images>, String> },
+    /// The geometry of the task vectors arrived, or why it cannot.
+    Similarity(Result<Arc<Similarity>, String>),
+    /// The stored runs, newest first; `trouble` says what is wrong with the store (set aside, read-only, unreadable).
+    History { runs: Vec<RunRecord>, trouble: Option<String> },
     /// A short message for the person, e.g. where a chart was written, or what went wrong.
     Notice { text: String, error: bool },
     /// The clock moved on; sent only while something on screen depends on it.
