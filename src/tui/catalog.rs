@@ -1,0 +1,171 @@
+//! What there is to fuse and to evaluate, as plain facts: built once, never changed, free of tensors.
+//!
+//! Everything here comes from headers and recorded scores, so building it costs microseconds. What needs the
+//! weights or the images themselves (norms, cosines, samples) is asked for with an effect.
+
+#[cfg(test)]
+pub mod fixture;
+
+use crate::fusion::{Method, Pool};
+use crate::tasks::{Split, Task};
+use crate::weights::{Checkpoint, DType};
+
+/// All facts of one session.
+#[derive(Debug)]
+pub struct Catalog {
+    pub tasks: Vec<TaskFacts>,
+    /// The base first, if there is one, then the experts in pool order.
+    pub checkpoints: Vec<CheckpointFacts>,
+    /// Blocks that layer-wise coefficients speak of, in network order.
+    pub groups: Vec<String>,
+    /// Fusion methods in menu order.
+    pub methods: &'static [&'static Method],
+}
+
+/// One task and the accuracies recorded for it, as shares of 1.
+#[derive(Debug, Clone)]
+pub struct TaskFacts {
+    pub task: Task,
+    pub validation: Recorded,
+    pub test: Recorded,
+}
+
+/// Accuracies recorded beside the checkpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Recorded {
+    pub base: Option<f64>,
+    /// Of the expert fine-tuned on this very task.
+    pub expert: Option<f64>,
+}
+
+/// What a checkpoint's header says.
+#[derive(Debug, Clone)]
+pub struct CheckpointFacts {
+    pub name: String,
+    pub is_base: bool,
+    /// Size of the file in bytes.
+    pub bytes: usize,
+    /// Number of elements of all float tensors.
+    pub parameters: usize,
+    /// In file order.
+    pub tensors: Vec<TensorFacts>,
+    /// Every dtype that occurs, with the number of tensors that have it, in order of first appearance.
+    pub dtypes: Vec<(DType, usize)>,
+}
+
+/// One tensor's name, shape, dtype and size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorFacts {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+    pub elements: usize,
+    /// Index into [`Catalog::groups`].
+    pub group: usize,
+}
+
+impl Catalog {
+    /// Gathers the facts; `recorded` gives what is known of a task on a split.
+    #[must_use]
+    pub fn new(
+        tasks: &[Task],
+        pool: &Pool,
+        methods: &'static [&'static Method],
+        recorded: impl Fn(&str, Split) -> Recorded,
+    ) -> Self {
+        let tasks = tasks
+            .iter()
+            .map(|task| TaskFacts {
+                task: task.clone(),
+                validation: recorded(&task.id, Split::Validation),
+                test: recorded(&task.id, Split::Test),
+            })
+            .collect();
+        let base = pool.base().map(|base| CheckpointFacts::of("base", true, base, pool));
+        let experts = pool.experts().iter().map(|(name, expert)| CheckpointFacts::of(name, false, expert, pool));
+        let checkpoints = base.into_iter().chain(experts).collect();
+        Self { tasks, checkpoints, groups: pool.groups().names().to_vec(), methods }
+    }
+
+    #[must_use]
+    pub fn task(&self, id: &str) -> Option<&TaskFacts> {
+        self.tasks.iter().find(|facts| facts.task.id == id)
+    }
+
+    /// Names of the pool's experts, in pool order.
+    pub fn experts(&self) -> impl Iterator<Item = &str> {
+        self.checkpoints.iter().filter(|facts| !facts.is_base).map(|facts| facts.name.as_str())
+    }
+
+    #[must_use]
+    pub fn has_base(&self) -> bool {
+        self.checkpoints.iter().any(|facts| facts.is_base)
+    }
+
+    /// What is recorded for a task on a split; nothing for the training split.
+    #[must_use]
+    pub fn recorded(&self, task: &str, split: Split) -> Recorded {
+        self.task(task).map(|facts| facts.recorded(split)).unwrap_or_default()
+    }
+}
+
+impl TaskFacts {
+    #[must_use]
+    pub fn recorded(&self, split: Split) -> Recorded {
+        match split {
+            Split::Train => Recorded::default(),
+            Split::Validation => self.validation,
+            Split::Test => self.test,
+        }
+    }
+}
+
+impl CheckpointFacts {
+    fn of(name: &str, is_base: bool, checkpoint: &Checkpoint, pool: &Pool) -> Self {
+        let facts = |info: &crate::weights::TensorInfo| TensorFacts {
+            name: info.name.clone(),
+            shape: info.shape.clone(),
+            dtype: info.dtype,
+            elements: info.len(),
+            group: pool.groups().index(&info.name),
+        };
+        let tensors: Vec<TensorFacts> = checkpoint.tensors().iter().map(facts).collect();
+        let mut dtypes: Vec<(DType, usize)> = Vec::new();
+        for tensor in &tensors {
+            match dtypes.iter_mut().find(|(dtype, _)| *dtype == tensor.dtype) {
+                Some((_, count)) => *count += 1,
+                None => dtypes.push((tensor.dtype, 1)),
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            is_base,
+            bytes: checkpoint.bytes(),
+            parameters: checkpoint.parameters(),
+            tensors,
+            dtypes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_from_headers_and_recorded_scores() {
+        let catalog = fixture::catalog();
+        assert_eq!(catalog.experts().collect::<Vec<_>>(), fixture::TASKS);
+        assert!(catalog.has_base());
+        let base = &catalog.checkpoints[0];
+        assert!(base.is_base);
+        assert_eq!(base.parameters, base.tensors.iter().map(|tensor| tensor.elements).sum::<usize>());
+        assert_eq!(base.dtypes, [(DType::F16, base.tensors.len())]);
+        assert_eq!(catalog.groups, ["embeddings", "layer 0", "layer 1", "head"]);
+        let layer = base.tensors.iter().find(|tensor| tensor.name.contains("layers.1.mlp")).unwrap();
+        assert_eq!(catalog.groups[layer.group], "layer 1");
+        assert_eq!(catalog.recorded("fashion", Split::Test).expert, Some(0.79));
+        assert_eq!(catalog.recorded("fashion", Split::Train), Recorded::default());
+        assert_eq!(catalog.recorded("unheard of", Split::Test), Recorded::default());
+    }
+}
