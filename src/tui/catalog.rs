@@ -10,27 +10,24 @@ use crate::fusion::{Method, Pool};
 use crate::tasks::{Split, Task};
 use crate::weights::{Checkpoint, DType};
 
-/// All facts of one session.
-#[derive(Debug)]
+/// All facts of one session. The default is an empty zoo.
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    pub tasks: Vec<TaskFacts>,
+    pub tasks: Vec<Task>,
+    /// Names of the pool's experts, in pool order.
+    pub experts: Vec<String>,
+    pub has_base: bool,
     /// The base first, if there is one, then the experts in pool order.
     pub checkpoints: Vec<CheckpointFacts>,
     /// Blocks that layer-wise coefficients speak of, in network order.
     pub groups: Vec<String>,
     /// Fusion methods in menu order.
     pub methods: &'static [&'static Method],
+    /// One entry a task: on validation, on test.
+    recorded: Vec<[Recorded; 2]>,
 }
 
-/// One task and the accuracies recorded for it, as shares of 1.
-#[derive(Debug, Clone)]
-pub struct TaskFacts {
-    pub task: Task,
-    pub validation: Recorded,
-    pub test: Recorded,
-}
-
-/// Accuracies recorded beside the checkpoints.
+/// Accuracies of one task on one split, as recorded beside the checkpoints; shares of 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Recorded {
     pub base: Option<f64>,
@@ -73,50 +70,54 @@ impl Catalog {
         methods: &'static [&'static Method],
         recorded: impl Fn(&str, Split) -> Recorded,
     ) -> Self {
-        let tasks = tasks
-            .iter()
-            .map(|task| TaskFacts {
-                task: task.clone(),
-                validation: recorded(&task.id, Split::Validation),
-                test: recorded(&task.id, Split::Test),
-            })
-            .collect();
         let base = pool.base().map(|base| CheckpointFacts::of("base", true, base, pool));
         let experts = pool.experts().iter().map(|(name, expert)| CheckpointFacts::of(name, false, expert, pool));
-        let checkpoints = base.into_iter().chain(experts).collect();
-        Self { tasks, checkpoints, groups: pool.groups().names().to_vec(), methods }
+        Self {
+            tasks: tasks.to_vec(),
+            experts: pool.experts().iter().map(|(name, _)| name.clone()).collect(),
+            has_base: base.is_some(),
+            checkpoints: base.into_iter().chain(experts).collect(),
+            groups: pool.groups().names().to_vec(),
+            methods,
+            recorded: tasks
+                .iter()
+                .map(|t| [Split::Validation, Split::Test].map(|split| recorded(&t.id, split)))
+                .collect(),
+        }
     }
 
     #[must_use]
-    pub fn task(&self, id: &str) -> Option<&TaskFacts> {
-        self.tasks.iter().find(|facts| facts.task.id == id)
-    }
-
-    /// Names of the pool's experts, in pool order.
-    pub fn experts(&self) -> impl Iterator<Item = &str> {
-        self.checkpoints.iter().filter(|facts| !facts.is_base).map(|facts| facts.name.as_str())
+    pub fn task(&self, id: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.id == id)
     }
 
     #[must_use]
-    pub fn has_base(&self) -> bool {
-        self.checkpoints.iter().any(|facts| facts.is_base)
+    pub fn checkpoint(&self, name: &str) -> Option<&CheckpointFacts> {
+        self.checkpoints.iter().find(|facts| facts.name == name)
+    }
+
+    /// The base model's recorded accuracy on a task.
+    #[must_use]
+    pub fn base(&self, task: &str, split: Split) -> Option<f64> {
+        self.recorded(task, split).base
+    }
+
+    /// The recorded accuracy of a task's own expert.
+    #[must_use]
+    pub fn expert(&self, task: &str, split: Split) -> Option<f64> {
+        self.recorded(task, split).expert
     }
 
     /// What is recorded for a task on a split; nothing for the training split.
     #[must_use]
     pub fn recorded(&self, task: &str, split: Split) -> Recorded {
-        self.task(task).map(|facts| facts.recorded(split)).unwrap_or_default()
-    }
-}
-
-impl TaskFacts {
-    #[must_use]
-    pub fn recorded(&self, split: Split) -> Recorded {
-        match split {
-            Split::Train => Recorded::default(),
-            Split::Validation => self.validation,
-            Split::Test => self.test,
-        }
+        let column = match split {
+            Split::Train => return Recorded::default(),
+            Split::Validation => 0,
+            Split::Test => 1,
+        };
+        let at = self.tasks.iter().position(|entry| entry.id == task);
+        at.and_then(|at| self.recorded.get(at)).map_or_else(Recorded::default, |splits| splits[column])
     }
 }
 
@@ -155,8 +156,8 @@ mod tests {
     #[test]
     fn facts_come_from_headers_and_recorded_scores() {
         let catalog = fixture::catalog();
-        assert_eq!(catalog.experts().collect::<Vec<_>>(), fixture::TASKS);
-        assert!(catalog.has_base());
+        assert_eq!(catalog.experts, fixture::TASKS);
+        assert!(catalog.has_base);
         let base = &catalog.checkpoints[0];
         assert!(base.is_base);
         assert_eq!(base.parameters, base.tensors.iter().map(|tensor| tensor.elements).sum::<usize>());
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(catalog.groups, ["embeddings", "layer 0", "layer 1", "head"]);
         let layer = base.tensors.iter().find(|tensor| tensor.name.contains("layers.1.mlp")).unwrap();
         assert_eq!(catalog.groups[layer.group], "layer 1");
-        assert_eq!(catalog.recorded("fashion", Split::Test).expert, Some(0.79));
+        assert_eq!(catalog.expert("fashion", Split::Test), Some(0.79));
         assert_eq!(catalog.recorded("fashion", Split::Train), Recorded::default());
         assert_eq!(catalog.recorded("unheard of", Split::Test), Recorded::default());
     }
