@@ -6,7 +6,9 @@
 mod error;
 mod method;
 mod pool;
+mod similarity;
 
 pub use error::FusionError;
 pub use method::{Context, EnsembleRule, Family, Fused, LinearPlan, Method, Needs, Origin};
 pub use pool::{Groups, Pool};
+pub use similarity::Similarity;

@@ -10,10 +10,10 @@
 //! | [`tasks`] | data sets, splits, preprocessing, metrics | fusion, models and below |
 //! | `zoo` | the embedded checkpoints and data, and how they were trained | tasks and below |
 //! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
-//! | `store` | run history (SQLite), state and cache files | – |
+//! | [`store`] | run history (SQLite), state and cache files | – |
 //! | `charts` | series, decimation, plotters scenes, tables | – |
 //! | `cli` | one file a subcommand | engine and below |
-//! | `tui` | model, messages, update, view | engine and below |
+//! | [`tui`] | model, messages, update, view | engine and below |
 //!
 //! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
 
@@ -22,6 +22,8 @@ pub mod engine;
 pub mod files;
 pub mod fusion;
 pub mod params;
+pub mod store;
 pub mod tasks;
 pub mod text;
+pub mod tui;
 pub mod weights;

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod command;
 pub mod effect;
+pub mod global;
 pub mod hit;
 pub mod model;
 pub mod msg;
@@ -14,3 +15,4 @@ pub mod runs;
 pub mod screens;
 pub mod theme;
 pub mod view_cx;
+pub mod widgets;

@@ -11,7 +11,10 @@ pub enum Effect {
     Submit(RunId, Job),
     Cancel(RunId),
     /// Fetch a task's images for the sample gallery.
-    LoadSamples { task: String, split: Split },
+    LoadSamples {
+        task: String,
+        split: Split,
+    },
     /// Compute norms and cosines of the task vectors.
     LoadSimilarity,
     LoadHistory,
@@ -20,12 +23,18 @@ pub enum Effect {
     /// Remove a run from the history; answered like [`Effect::LoadHistory`].
     Forget(i64),
     /// Keep a stored run in sight, or no longer; answered like [`Effect::LoadHistory`].
-    Pin { id: i64, pinned: bool },
+    Pin {
+        id: i64,
+        pinned: bool,
+    },
     Export(Export),
     /// Put text on the clipboard (OSC 52).
     Copy(String),
     /// Remember something between sessions, as JSON.
-    Persist { key: &'static str, json: String },
+    Persist {
+        key: &'static str,
+        json: String,
+    },
     /// Mouse capture on or off.
     CaptureMouse(bool),
     /// Give the terminal back to the shell (Ctrl-Z).

@@ -3,7 +3,7 @@
 use super::catalog::Catalog;
 use super::overlay::Overlay;
 use super::runs::Runs;
-use super::screens::{browse, compare, history, run, tune};
+use super::screens::{browse, compare, help, history, run, tune};
 use crate::engine::RunId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,7 @@ pub struct Model {
     pub run: run::State,
     pub compare: compare::State,
     pub history: history::State,
+    pub help: help::State,
     /// What lies above the screen and takes the keys: help, palette, entry field, question.
     pub overlay: Option<Overlay>,
     /// Short message in the footer, with the time at which it goes away.
@@ -92,6 +93,7 @@ impl Model {
             run: run::State::default(),
             compare: compare::State::default(),
             history: history::State::default(),
+            help: help::State::default(),
             overlay: None,
             notice: None,
             theme: 0,

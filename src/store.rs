@@ -1,0 +1,5 @@
+//! What outlives a session: the history of runs.
+
+mod record;
+
+pub use record::{NewRun, RunRecord, TaskScore};

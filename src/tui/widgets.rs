@@ -1,0 +1,3 @@
+//! Drawing shared by the screens.
+
+pub mod pane;
