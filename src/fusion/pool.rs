@@ -69,8 +69,9 @@ impl Pool {
     /// # Errors
     /// The first name that is not in the pool.
     pub fn select(&self, names: &[String]) -> Result<Self, String> {
-        let find =
-            |name: &String| self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone());
+        let find = |name: &String| {
+            self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone())
+        };
         let experts = names.iter().map(find).collect::<Result<_, _>>()?;
         Ok(Self { base: self.base.clone(), experts, groups: Arc::clone(&self.groups) })
     }
