@@ -2,13 +2,25 @@
 //!
 //! A [`Method`] turns parameters and a [`Pool`] (a base and its experts) into a [`Fused`] model. Every method is one
 //! file in `methods/` and one word in [`registry`]; everything that shows or runs methods goes through the registry.
+//! Whatever is linear in the experts becomes a [`LinearPlan`], which [`Incremental`] re-fuses at the cost of what changed.
 
+mod ensemble;
 mod error;
+mod incremental;
+mod kernels;
+mod linear;
+mod masks;
 mod method;
 mod pool;
+pub mod registry;
 mod similarity;
 
+pub use ensemble::EnsembleRule;
 pub use error::FusionError;
-pub use method::{Context, EnsembleRule, Family, Fused, LinearPlan, Method, Needs, Origin};
+pub use incremental::{Changed, Incremental};
+pub use linear::{LinearPlan, Origin};
+pub use masks::{MaskSource, SeededMasks};
+pub use method::{Context, Family, Fused, Method, Needs};
 pub use pool::{Groups, Pool};
-pub use similarity::Similarity;
+pub use registry::{METHODS, find, methods};
+pub use similarity::{Similarity, similarity};

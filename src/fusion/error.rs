@@ -2,7 +2,7 @@
 
 use crate::cancel::Cancelled;
 use crate::params::ParamError;
-use crate::weights::WeightsError;
+use crate::weights::{DType, WeightsError};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -13,6 +13,8 @@ pub enum FusionError {
     ExtraTensor { model: String, tensor: String },
     #[error("{model}: tensor `{tensor}` has shape {got:?}, the base has {expected:?}")]
     ShapeMismatch { model: String, tensor: String, got: Vec<usize>, expected: Vec<usize> },
+    #[error("{model}: tensor `{tensor}` is {got}, the base's is {expected}: a number cannot be fused with a buffer")]
+    KindMismatch { model: String, tensor: String, got: DType, expected: DType },
     #[error("{method} needs a base model, and the pool has none")]
     NeedsBase { method: &'static str },
     #[error("{method} needs {needed}, the pool has {got} experts")]
@@ -21,6 +23,8 @@ pub enum FusionError {
     UnknownMethod { name: String, closest: Option<String> },
     #[error("{method}: {source}")]
     Param { method: &'static str, source: ParamError },
+    #[error("{method}: {reason}")]
+    Unusable { method: &'static str, reason: String },
     #[error("the fused tensor `{tensor}` is not finite")]
     NotFinite { tensor: String },
     #[error(transparent)]
@@ -34,13 +38,18 @@ impl FusionError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::ShapeMismatch { .. } => {
+            Self::MissingTensor { .. }
+            | Self::ExtraTensor { .. }
+            | Self::ShapeMismatch { .. }
+            | Self::KindMismatch { .. } => {
                 "all models of a pool must be fine-tuned from the same base; compare them with `fusebench checkpoints`"
             }
             Self::NeedsBase { .. } => "add the pretrained model that the experts were fine-tuned from",
             Self::ModelCount { .. } => "choose other experts, or another method",
             Self::UnknownMethod { .. } => "`fusebench methods` lists them",
-            Self::Param { .. } => "`fusebench methods` lists every method's parameters and ranges",
+            Self::Param { .. } | Self::Unusable { .. } => {
+                "`fusebench methods` lists every method's parameters and ranges"
+            }
             Self::NotFinite { .. } => "use smaller coefficients, or check the inputs for NaN",
             Self::Weights(error) => error.hint(),
             Self::Cancelled(_) => "",

@@ -1,8 +1,8 @@
 //! What a fusion method is, what it is given and what it returns.
 
-use super::{FusionError, Pool};
+use super::{EnsembleRule, FusionError, LinearPlan, MaskSource, Pool};
 use crate::cancel::Cancel;
-use crate::params::{ParamSet, Spec};
+use crate::params::{ParamError, ParamSet, Spec};
 use crate::weights::StateDict;
 use serde::Serialize;
 
@@ -75,13 +75,44 @@ impl Method {
         }
         Ok(())
     }
+
+    /// Runs the method on a pool that it can run on.
+    ///
+    /// # Errors
+    /// A pool that does not fit the method, parameters that do not fit the pool, a result that is not finite,
+    /// cancellation.
+    pub fn run(&self, params: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+        self.check(pool.base().is_some(), pool.experts().len())?;
+        (self.fuse)(params, pool, cx)
+    }
+
+    /// Names the method in an error about one of its parameters.
+    pub(super) fn typed<T>(&self, params: Result<T, ParamError>) -> Result<T, FusionError> {
+        params.map_err(|source| FusionError::Param { method: self.name, source })
+    }
 }
 
 /// What a method works with beside parameters and pool.
 pub struct Context<'a> {
     pub cancel: &'a Cancel,
-    /// Called with (tensors done, tensors in all).
+    /// Called with (tensors done, tensors in all); several times over by methods that take several passes.
     pub progress: &'a mut dyn FnMut(usize, usize),
+    /// Masks to use instead of those that a method would draw from its seed.
+    pub masks: Option<&'a dyn MaskSource>,
+}
+
+impl<'a> Context<'a> {
+    #[must_use]
+    pub fn new(cancel: &'a Cancel, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
+        Self { cancel, progress, masks: None }
+    }
+
+    /// Uses the given masks, whatever the method's seed.
+    #[must_use]
+    pub fn with_masks(mut self, masks: &'a dyn MaskSource) -> Self {
+        self.masks = Some(masks);
+        self
+    }
 }
 
 /// What a method returns.
@@ -93,32 +124,4 @@ pub enum Fused {
     Weights(StateDict),
     /// Every expert runs, outputs are combined.
     Ensemble(EnsembleRule),
-}
-
-/// Where a linear plan starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// θ = θ₀ + Σ λᵢ(θᵢ − θ₀)
-    Base,
-    /// θ = Σ λᵢθᵢ
-    Zero,
-}
-
-/// θ = origin + Σᵢ λ\[i\]\[group\] · (θᵢ − origin), the form of every method that is linear in the experts.
-///
-/// The engine keeps the last fused weights, so one changed coefficient costs one pass over one expert.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinearPlan {
-    pub origin: Origin,
-    /// `[expert][group]`, groups as in [`Pool::groups`](super::Pool::groups).
-    pub coefficients: Vec<Vec<f32>>,
-}
-
-/// How the members' outputs become one.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EnsembleRule {
-    /// Σ wᵢ·outᵢ over the members' features; one weight a member.
-    Weighted(Vec<f32>),
-    /// The largest logit of any member, class by class.
-    Max,
 }

@@ -17,7 +17,8 @@ impl Pool {
     /// Puts a pool together; names are those that recipes and charts use.
     ///
     /// # Errors
-    /// When the models' float tensors differ in names or shapes.
+    /// When the models' tensors differ in names or shapes, or one is a float and the other an integer buffer. Float
+    /// dtypes may differ.
     pub fn new(base: Option<Checkpoint>, experts: Vec<(String, Checkpoint)>) -> Result<Self, FusionError> {
         let Some(reference) = base.as_ref().or_else(|| experts.first().map(|(_, first)| first)) else {
             return Ok(Self { base, experts, groups: Arc::default() });
@@ -31,6 +32,10 @@ impl Pool {
                 if other.info.shape != info.shape {
                     let (got, expected) = (other.info.shape.clone(), info.shape.clone());
                     return Err(FusionError::ShapeMismatch { model: name.clone(), tensor, got, expected });
+                }
+                if other.info.dtype.is_float() != info.dtype.is_float() {
+                    let (got, expected) = (other.info.dtype, info.dtype);
+                    return Err(FusionError::KindMismatch { model: name.clone(), tensor, got, expected });
                 }
             }
             if let Some(extra) = expert.tensors().iter().find(|info| reference.get(&info.name).is_none()) {
@@ -64,14 +69,27 @@ impl Pool {
         self.base.as_ref().or_else(|| self.experts.first().map(|(_, first)| first))
     }
 
+    /// Whether both pools hold the very same opened checkpoints in the same order.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |a: &Checkpoint, b: &Checkpoint| a.is_same(b);
+        let bases = match (&self.base, &other.base) {
+            (Some(a), Some(b)) => same(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        bases
+            && self.experts.len() == other.experts.len()
+            && self.experts.iter().zip(&other.experts).all(|((_, a), (_, b))| same(a, b))
+    }
+
     /// The same base with only the named experts, in the order given.
     ///
     /// # Errors
     /// The first name that is not in the pool.
     pub fn select(&self, names: &[String]) -> Result<Self, String> {
-        let find = |name: &String| {
-            self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone())
-        };
+        let find =
+            |name: &String| self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone());
         let experts = names.iter().map(find).collect::<Result<_, _>>()?;
         Ok(Self { base: self.base.clone(), experts, groups: Arc::clone(&self.groups) })
     }
@@ -101,6 +119,14 @@ impl Groups {
             None => 0,
         };
         let of = tensors.iter().map(|info| (info.name.clone(), group(&info.name))).collect();
+        Self { names, of }
+    }
+
+    /// Every tensor a block of its own, named after it, in the order given.
+    #[must_use]
+    pub fn per_tensor(tensors: &[TensorInfo]) -> Self {
+        let names: Vec<String> = tensors.iter().map(|info| info.name.clone()).collect();
+        let of = names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
         Self { names, of }
     }
 

@@ -124,6 +124,12 @@ impl Checkpoint {
         self.tensors.iter().filter(|info| info.dtype.is_float()).map(TensorInfo::len).sum()
     }
 
+    /// Whether both are clones of one opened checkpoint.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tensors, &other.tensors)
+    }
+
     /// Size of the whole file in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -1,0 +1,74 @@
+//! The same tensor of every model of a pool, side by side.
+
+use crate::fusion::{FusionError, Pool};
+use crate::weights::{Data, StateDict, Tensor, TensorInfo, TensorRef};
+use std::ops::Range;
+
+/// One tensor: as the reference describes it, of the base, and of every expert.
+#[derive(Debug)]
+pub(in crate::fusion) struct Row<'a> {
+    pub info: &'a TensorInfo,
+    pub base: Option<TensorRef<'a>>,
+    pub experts: Vec<TensorRef<'a>>,
+}
+
+/// All tensors of a pool, in the reference's order.
+///
+/// # Errors
+/// When a model lacks a tensor that the reference has.
+pub(in crate::fusion) fn rows<'a>(pool: &'a Pool) -> Result<Vec<Row<'a>>, FusionError> {
+    let Some(reference) = pool.reference() else { return Ok(Vec::new()) };
+    let row = |info: &'a TensorInfo| -> Result<Row<'a>, FusionError> {
+        let base = pool.base().map(|base| base.require(&info.name)).transpose()?;
+        let experts = pool.experts().iter().map(|(_, expert)| expert.require(&info.name)).collect::<Result<_, _>>()?;
+        Ok(Row { info, base, experts })
+    };
+    reference.tensors().iter().map(row).collect()
+}
+
+/// The fused model before fusion: floats zero, integer buffers as the reference has them.
+pub(in crate::fusion) fn blank(rows: &[Row<'_>]) -> StateDict {
+    let tensor = |row: &Row<'_>| {
+        let raw = row.base.as_ref().or_else(|| row.experts.first()).map_or(&[][..], TensorRef::raw);
+        let floats = row.info.dtype.is_float();
+        Tensor {
+            name: row.info.name.clone(),
+            shape: row.info.shape.clone(),
+            dtype: row.info.dtype,
+            data: if floats { Data::Float(vec![0.0; row.info.len()]) } else { Data::Raw(raw.to_vec()) },
+        }
+    };
+    StateDict::new(rows.iter().map(tensor).collect())
+}
+
+/// Buffers of one worker, for models that are not stored as f32; empty and unused for those that are.
+#[derive(Debug, Default)]
+pub(in crate::fusion) struct Scratch {
+    base: Vec<f32>,
+    experts: Vec<Vec<f32>>,
+}
+
+/// So many experts are handed to a kernel without a heap allocation.
+const INLINE: usize = 16;
+
+impl Row<'_> {
+    /// Calls `kernel` with the elements `range` of the base (empty when there is none) and of the experts in `slots`.
+    pub(in crate::fusion) fn read<R>(
+        &self,
+        slots: &[usize],
+        range: &Range<usize>,
+        scratch: &mut Scratch,
+        kernel: impl FnOnce(&[f32], &[&[f32]]) -> R,
+    ) -> R {
+        scratch.experts.resize_with(self.experts.len(), Vec::new);
+        let base = self.base.as_ref().map_or(&[][..], |base| base.read(range.clone(), &mut scratch.base));
+        let slices =
+            slots.iter().zip(&mut scratch.experts).map(|(&slot, own)| self.experts[slot].read(range.clone(), own));
+        if slots.len() > INLINE {
+            return kernel(base, &slices.collect::<Vec<_>>());
+        }
+        let mut inline: [&[f32]; INLINE] = [&[]; INLINE];
+        inline.iter_mut().zip(slices).for_each(|(slot, slice)| *slot = slice);
+        kernel(base, &inline[..slots.len()])
+    }
+}
