@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod command;
 pub mod effect;
+pub mod filter;
 pub mod global;
 pub mod hit;
 pub mod model;
@@ -13,6 +14,8 @@ pub mod msg;
 pub mod overlay;
 pub mod runs;
 pub mod screens;
+#[cfg(test)]
+pub mod testing;
 pub mod theme;
 pub mod view_cx;
 pub mod widgets;

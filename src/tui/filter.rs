@@ -36,7 +36,7 @@ mod tests {
         let names = ["mnist", "fashion", "animals", "optdigits"];
         assert_eq!(matching("", names), [0, 1, 2, 3]);
         assert_eq!(matching("anm", names), [2]);
-        assert_eq!(matching("IS", names), [0, 3]);
+        assert_eq!(matching("IS", names), [0, 2, 3]);
         assert_eq!(matching("xyz", names), [0; 0]);
     }
 

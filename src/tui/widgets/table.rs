@@ -133,8 +133,7 @@ impl Table<'_> {
             let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|cell| text_width(&printable(&cell.text)));
             cells.chain([text_width(&column.title)]).max().unwrap_or(0).min(usize::from(u16::MAX)) as u16
         };
-        let mut widths: Vec<u16> =
-            self.columns.iter().enumerate().map(|(at, column)| natural(at, column)).collect();
+        let mut widths: Vec<u16> = self.columns.iter().enumerate().map(|(at, column)| natural(at, column)).collect();
         let total = |widths: &[u16]| {
             let shown = widths.iter().filter(|&&width| width > 0);
             shown.clone().map(|&width| u32::from(width)).sum::<u32>()
@@ -146,8 +145,11 @@ impl Table<'_> {
                 return widths;
             }
             let smallest = |width: u16, column: &Column| column.shrink.map_or(width, |least| least.min(width));
-            let could: u32 =
-                widths.iter().zip(self.columns).map(|(&width, column)| u32::from(width - smallest(width, column))).sum();
+            let could: u32 = widths
+                .iter()
+                .zip(self.columns)
+                .map(|(&width, column)| u32::from(width - smallest(width, column)))
+                .sum();
             if could >= over {
                 for (width, column) in widths.iter_mut().zip(self.columns) {
                     let give = u32::from(*width - smallest(*width, column)).min(over);
@@ -185,8 +187,7 @@ mod tests {
     }
 
     fn shot(width: u16, height: u16, selected: usize) -> Screenshot {
-        let columns =
-            [Column::left("name", 9), Column::left("label", 5).shrinks_to(4), Column::right("average", 7)];
+        let columns = [Column::left("name", 9), Column::left("label", 5).shrinks_to(4), Column::right("average", 7)];
         draw(width, height, |area, cx| {
             Table { name: "t", columns: &columns, rows: &rows(20), selected: Some(selected), focused: true }
                 .draw(area, cx);
@@ -195,10 +196,10 @@ mod tests {
 
     #[test]
     fn columns_shrink_first_and_then_go_by_rank() {
-        assert_eq!(shot(40, 2, 0).line(0), "  name label        average");
-        assert_eq!(shot(40, 2, 0).line(1), "▸ row0 xxxxxxxxxxxx     0.5");
-        assert_eq!(shot(20, 2, 0).line(1), "▸ row0 xxxx…     0.5");
-        assert_eq!(shot(15, 2, 0).line(1), "▸ row0     0.5");
+        assert_eq!(shot(40, 2, 0).line(0), "  name  label        average");
+        assert_eq!(shot(40, 2, 0).line(1), "▸ row0  xxxxxxxxxxxx     0.5");
+        assert_eq!(shot(20, 2, 0).line(1), "▸ row0  xxx…     0.5");
+        assert_eq!(shot(15, 2, 0).line(1), "▸ row0      0.5");
         assert_eq!(shot(8, 2, 0).line(1), "▸ row0");
         assert_eq!(shot(5, 2, 0).line(1), "▸ ro…");
     }

@@ -1,0 +1,197 @@
+//! A matrix as a heat map: numbers in the cells where they fit, glyphs of growing weight where they do not.
+//!
+//! Colour never stands alone: a cell shows its value, or one of the glyphs explained in the legend.
+
+use crate::tui::hit::Target;
+use crate::tui::view_cx::{Charset, Cx, text_width};
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
+
+/// A matrix with names for its rows and columns. Entries that are not finite are drawn as gaps.
+#[derive(Debug)]
+pub struct Heatmap<'a> {
+    /// Names the cells for the mouse.
+    pub name: &'static str,
+    pub rows: &'a [String],
+    pub columns: &'a [String],
+    /// `[row][column]`
+    pub values: &'a [Vec<f64>],
+    /// Values at the two ends of the colours; what lies outside takes the colour of the end.
+    pub range: (f64, f64),
+}
+
+const LABEL: u16 = 10;
+/// Cell widths to try, widest first: two decimals, hundredths, glyph.
+const WIDTHS: [u16; 3] = [6, 4, 2];
+
+impl Heatmap<'_> {
+    /// Height needed: column names, rows, legend.
+    #[must_use]
+    pub fn height(&self) -> u16 {
+        self.rows.len() as u16 + 2
+    }
+
+    /// Draws into `area` as much as fits; gives the number of lines used.
+    pub fn draw(&self, area: Rect, cx: &mut Cx<'_>) -> u16 {
+        let area = area.intersection(cx.buf.area);
+        if area.height < 3 || area.width < 8 || self.columns.is_empty() {
+            return 0;
+        }
+        let longest = self.rows.iter().map(|row| text_width(row)).max().unwrap_or(0) as u16;
+        let count = self.columns.len() as u16;
+        let label = longest.min(LABEL).min(area.width / 3);
+        let room = area.width - label - 1;
+        let cell =
+            WIDTHS.into_iter().find(|&width| u32::from(width) * u32::from(count) <= u32::from(room)).unwrap_or(2);
+        let shown = usize::from((room / cell).min(count));
+        for (at, column) in self.columns.iter().take(shown).enumerate() {
+            let style = cx.theme.dim;
+            cx.print_right(
+                area.x + label + 1 + at as u16 * cell,
+                area.y,
+                cell - 1,
+                &abbreviate(column, cell - 1),
+                style,
+            );
+        }
+        let rows = self.rows.len().min(usize::from(area.height - 2));
+        for (r, (name, values)) in self.rows.iter().zip(self.values).take(rows).enumerate() {
+            let y = area.y + 1 + r as u16;
+            cx.print(area.x, y, label, name, cx.theme.dim);
+            for (c, &value) in values.iter().take(shown).enumerate() {
+                let place = Rect::new(area.x + label + 1 + c as u16 * cell, y, cell, 1);
+                self.cell(place, value, cx);
+                cx.hits.add(place, Target::Cell { list: self.name, row: r, column: c });
+            }
+        }
+        self.legend(Rect { y: area.y + 1 + rows as u16, height: 1, ..area }, cell, cx);
+        rows as u16 + 2
+    }
+
+    fn cell(&self, place: Rect, value: f64, cx: &mut Cx<'_>) {
+        if !value.is_finite() {
+            cx.print_right(place.x, place.y, place.width - 1, "-", cx.theme.dim);
+            return;
+        }
+        let level = self.level(value);
+        let heat = cx.theme.heat[level];
+        match place.width {
+            6.. => cx.print_right(place.x, place.y, 5, &format!("{value:.2}"), on(heat)),
+            4.. => cx.print_right(place.x, place.y, 3, &format!("{:.0}", value * 100.0), on(heat)),
+            _ => _ = cx.print(place.x, place.y, 2, &glyph(level, cx.charset).repeat(2), heat),
+        }
+        if place.width >= 4 && heat.fg.is_some() {
+            cx.style(Rect { width: place.width - 1, ..place }, on(heat));
+        }
+    }
+
+    fn legend(&self, place: Rect, cell: u16, cx: &mut Cx<'_>) {
+        let (low, high) = self.range;
+        let scale = |value: f64| if cell == 4 { format!("{:.0}", value * 100.0) } else { format!("{value:.2}") };
+        let dim = cx.theme.dim;
+        let mut x = cx.print(place.x, place.y, place.width, &format!("{} ", scale(low)), dim);
+        for level in 0..cx.theme.heat.len() {
+            x = cx.print(x, place.y, place.right() - x, glyph(level, cx.charset), cx.theme.heat[level]);
+        }
+        let unit = if cell == 4 { cx.symbol(" ×0.01", " x0.01") } else { "" };
+        cx.print(x, place.y, place.right() - x, &format!(" {}{unit}", scale(high)), dim);
+    }
+
+    fn level(&self, value: f64) -> usize {
+        let (low, high) = self.range;
+        let share = if high > low { (value - low) / (high - low) } else { 0.0 };
+        (share.clamp(0.0, 1.0) * 6.0).round() as usize
+    }
+}
+
+/// Glyphs of growing weight.
+fn glyph(level: usize, charset: Charset) -> &'static str {
+    const ASCII: [&str; 7] = [".", ":", "-", "=", "+", "#", "@"];
+    const BLOCKS: [&str; 7] = ["·", "▁", "▂", "▃", "▅", "▆", "█"];
+    if charset == Charset::Ascii { ASCII[level.min(6)] } else { BLOCKS[level.min(6)] }
+}
+
+/// The heat colour as background under readable text; where there are no colours, plain text.
+fn on(heat: Style) -> Style {
+    match heat.fg {
+        None | Some(Color::Reset) => heat,
+        Some(colour) => Style::new().bg(colour).fg(if is_light(colour) { Color::Black } else { Color::White }),
+    }
+}
+
+fn is_light(colour: Color) -> bool {
+    let luminance = |r: u8, g: u8, b: u8| 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) > 128_000;
+    match colour {
+        Color::Rgb(r, g, b) => luminance(r, g, b),
+        Color::Indexed(n @ 16..=231) => {
+            let part = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
+            let n = n - 16;
+            luminance(part(n / 36), part(n / 6 % 6), part(n % 6))
+        }
+        Color::Indexed(n @ 232..) => n >= 244,
+        Color::Indexed(n) => matches!(n, 2 | 3 | 6 | 7 | 9..=15),
+        Color::Black | Color::Red | Color::Blue | Color::Magenta | Color::DarkGray => false,
+        _ => true,
+    }
+}
+
+/// A name short enough for a column: its first letters.
+fn abbreviate(name: &str, width: u16) -> String {
+    let mut used = 0;
+    name.chars()
+        .take_while(|c| {
+            used += text_width(c.encode_utf8(&mut [0; 4]));
+            used <= usize::from(width)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::testing::{Screenshot, draw, draw_with, mono};
+
+    fn shot(width: u16, charset: Charset) -> Screenshot {
+        let names: Vec<String> = ["mnist", "fashion", "optdigits"].map(str::to_owned).to_vec();
+        let values = vec![vec![1.0, 0.12, -0.04], vec![0.12, 1.0, f64::NAN], vec![-0.04, 0.3, 1.0]];
+        let view = |area, cx: &mut Cx<'_>| {
+            let map = Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (-0.04, 0.3) };
+            assert_eq!(map.draw(area, cx), 5);
+        };
+        draw_with(width, 6, charset, &mono(), view)
+    }
+
+    #[test]
+    fn numbers_are_shown_while_they_fit() {
+        let wide = shot(40, Charset::Box);
+        assert_eq!(wide.line(0), "          mnist fashi optdi");
+        assert_eq!(wide.line(1), "mnist      1.00  0.12 -0.04");
+        assert_eq!(wide.line(2), "fashion    0.12  1.00     -");
+        assert_eq!(wide.line(4), "-0.04 ·▁▂▃▅▆█ 0.30");
+        let middle = shot(23, Charset::Box);
+        assert_eq!(middle.line(1), "mnist   100  12  -4");
+        assert_eq!(middle.line(4), "-4 ·▁▂▃▅▆█ 30 ×0.01");
+    }
+
+    #[test]
+    fn glyphs_stand_for_values_in_the_narrowest_map() {
+        let narrow = shot(14, Charset::Ascii);
+        assert_eq!(narrow.line(1), "mni. @@==..");
+        assert_eq!(narrow.line(2), "fas. ==@@-");
+        assert_eq!(narrow.line(4), "-0.04 .:-=+#@.");
+    }
+
+    #[test]
+    fn colours_lie_under_readable_text_and_cells_can_be_clicked() {
+        let names = vec!["a".to_owned()];
+        let values = vec![vec![0.9]];
+        let shot = draw(30, 3, |area, cx| {
+            Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (0.0, 1.0) }.draw(area, cx);
+        });
+        let cell = &shot.buffer[(6, 1)];
+        assert_eq!(cell.symbol(), "0");
+        assert_eq!((cell.bg, cell.fg), (Color::Rgb(200, 200, 0), Color::Black));
+        assert_eq!(shot.hits.at(6, 1).unwrap().1, Target::Cell { list: "m", row: 0, column: 0 });
+        assert!(!is_light(Color::Indexed(17)) && is_light(Color::Indexed(226)));
+    }
+}
