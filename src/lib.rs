@@ -11,13 +11,14 @@
 //! | `zoo` | the embedded checkpoints and data, and how they were trained | tasks and below |
 //! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
 //! | [`store`] | run history (SQLite), state and cache files | – |
-//! | `charts` | series, decimation, plotters scenes, tables | – |
+//! | [`charts`] | series, decimation, plotters scenes, tables | – |
 //! | `cli` | one file a subcommand | engine and below |
 //! | [`tui`] | model, messages, update, view | engine and below |
 //!
 //! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
 
 pub mod cancel;
+pub mod charts;
 pub mod engine;
 pub mod files;
 pub mod fusion;

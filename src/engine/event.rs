@@ -22,19 +22,65 @@ pub enum JobKind {
 pub enum Event {
     /// The engine has a device; sent before any run, and again when it had to fall back. `reason` says why not the
     /// device that was asked for.
-    Device { name: String, reason: Option<String> },
-    Queued { run: RunId, kind: JobKind, position: usize },
-    Started { run: RunId, kind: JobKind, device: String },
+    Device {
+        name: String,
+        reason: Option<String>,
+    },
+    Queued {
+        run: RunId,
+        kind: JobKind,
+        position: usize,
+    },
+    Started {
+        run: RunId,
+        kind: JobKind,
+        device: String,
+    },
     /// A new phase (`load`, `fuse`, `evaluate`); `total` is missing where it cannot be known.
-    Phase { run: RunId, name: String, total: Option<u64>, unit: String },
-    Progress { run: RunId, done: u64 },
+    Phase {
+        run: RunId,
+        name: String,
+        total: Option<u64>,
+        unit: String,
+    },
+    Progress {
+        run: RunId,
+        done: u64,
+    },
     /// Accuracy so far on one task with its 95 % Wilson interval, all as shares of 1.
-    Estimate { run: RunId, task: String, correct: u64, seen: u64, total: u64, low: f64, high: f64 },
-    TaskDone { run: RunId, task: String, accuracy: f64, loss: f64, n: u64 },
-    Log { run: RunId, level: String, text: String },
-    Finished { run: RunId, report: Report },
-    Failed { run: RunId, error: String, hint: String },
-    Cancelled { run: RunId },
+    Estimate {
+        run: RunId,
+        task: String,
+        correct: u64,
+        seen: u64,
+        total: u64,
+        low: f64,
+        high: f64,
+    },
+    TaskDone {
+        run: RunId,
+        task: String,
+        accuracy: f64,
+        loss: f64,
+        n: u64,
+    },
+    Log {
+        run: RunId,
+        level: String,
+        text: String,
+    },
+    Finished {
+        run: RunId,
+        report: Report,
+    },
+    Failed {
+        run: RunId,
+        error: String,
+        hint: String,
+    },
+    Cancelled {
+        run: RunId,
+    },
 }
 
 impl Event {

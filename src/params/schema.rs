@@ -26,11 +26,8 @@ fn property(spec: &Spec) -> Json {
             json!({ "anyOf": [number(min, max), row, { "type": "array", "items": row }] })
         }
     };
-    schema["description"] = Json::from(if spec.unit.is_empty() {
-        spec.help.to_owned()
-    } else {
-        format!("{} ({})", spec.help, spec.unit)
-    });
+    schema["description"] =
+        Json::from(if spec.unit.is_empty() { spec.help.to_owned() } else { format!("{} ({})", spec.help, spec.unit) });
     schema["default"] = json!(Value::default_of(spec));
     schema
 }

@@ -171,7 +171,10 @@ mod tests {
         assert_eq!(error(&mut set, "scaling", "9"), "`scaling` = 9 is outside 0..=2");
         assert_eq!(error(&mut set, "scaling", "NaN"), "`scaling` = NaN is outside 0..=2");
         assert_eq!(error(&mut set, "scaling", "much"), "`scaling` must be a number in 0..=2, got much");
-        assert_eq!(error(&mut set, "merge", "meen"), "`merge` = \"meen\" is not one of sum, mean, max, did you mean `mean`?");
+        assert_eq!(
+            error(&mut set, "merge", "meen"),
+            "`merge` = \"meen\" is not one of sum, mean, max, did you mean `mean`?"
+        );
         assert_eq!(error(&mut set, "seed", "-1"), "`seed` must be a whole number, zero or more, got -1");
         assert_eq!(set, self::set());
     }

@@ -19,16 +19,44 @@ pub enum Cost {
 /// What a parameter holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    Float { min: f64, max: f64, step: f64, default: f64, scale: Scale },
-    Int { min: i64, max: i64, step: i64, default: i64 },
-    Bool { default: bool },
-    Choice { options: &'static [&'static str], default: &'static str },
+    Float {
+        min: f64,
+        max: f64,
+        step: f64,
+        default: f64,
+        scale: Scale,
+    },
+    Int {
+        min: i64,
+        max: i64,
+        step: i64,
+        default: i64,
+    },
+    Bool {
+        default: bool,
+    },
+    Choice {
+        options: &'static [&'static str],
+        default: &'static str,
+    },
     /// One number per expert of the pool.
-    PerModel { min: f64, max: f64, step: f64, default: f64 },
+    PerModel {
+        min: f64,
+        max: f64,
+        step: f64,
+        default: f64,
+    },
     /// One number per expert and block: a table `[expert][group]`.
-    PerGroup { min: f64, max: f64, step: f64, default: f64 },
+    PerGroup {
+        min: f64,
+        max: f64,
+        step: f64,
+        default: f64,
+    },
     /// Seed of the method's random numbers.
-    Seed { default: u64 },
+    Seed {
+        default: u64,
+    },
 }
 
 /// One declared parameter. Built by [`float`], [`int`], … and the builder methods, all `const`.

@@ -176,9 +176,12 @@ impl PerModel {
     pub fn resolve(&self, name: &str, models: usize) -> Result<Vec<f32>, ParamError> {
         match &self.0 {
             Value::List(list) if list.len() == models => Ok(list.iter().map(|&x| x as f32).collect()),
-            Value::List(list) => {
-                Err(ParamError::WrongLength { name: name.to_owned(), got: list.len(), expected: models, per: "one per expert" })
-            }
+            Value::List(list) => Err(ParamError::WrongLength {
+                name: name.to_owned(),
+                got: list.len(),
+                expected: models,
+                per: "one per expert",
+            }),
             value => Ok(vec![value.as_f64().unwrap_or_default() as f32; models]),
         }
     }

@@ -109,7 +109,8 @@ mod tests {
     fn assert_set_aside(path: &Path, damaged: &[u8]) {
         let (history, warning) = History::open_or_recover(path).unwrap();
         let folder = path.parent().unwrap();
-        let aside = names(folder).into_iter().find(|name| name.contains(".damaged-") && !name.ends_with("-wal")).unwrap();
+        let aside =
+            names(folder).into_iter().find(|name| name.contains(".damaged-") && !name.ends_with("-wal")).unwrap();
         assert_eq!(fs::read(folder.join(&aside)).unwrap(), damaged);
         assert!(warning.unwrap().contains(&aside));
         assert_eq!(history.path(), path);

@@ -146,8 +146,7 @@ impl Checkpoint {
     /// # Errors
     /// When it is not.
     pub fn require(&self, name: &str) -> Result<TensorRef<'_>, WeightsError> {
-        self.get(name)
-            .ok_or_else(|| WeightsError::MissingTensor { label: self.label.clone(), tensor: name.to_owned() })
+        self.get(name).ok_or_else(|| WeightsError::MissingTensor { label: self.label.clone(), tensor: name.to_owned() })
     }
 
     fn tensor<'a>(&'a self, info: &'a TensorInfo) -> TensorRef<'a> {

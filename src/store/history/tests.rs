@@ -97,7 +97,9 @@ fn a_run_is_stored_whole_or_not_at_all() {
     let history = History::in_memory().unwrap();
     history
         .db
-        .execute_batch("CREATE TRIGGER t BEFORE INSERT ON score WHEN NEW.position = 1 BEGIN SELECT RAISE(ABORT, 'x'); END")
+        .execute_batch(
+            "CREATE TRIGGER t BEFORE INSERT ON score WHEN NEW.position = 1 BEGIN SELECT RAISE(ABORT, 'x'); END",
+        )
         .unwrap();
     assert!(history.add(&run(1, "half")).is_err());
     assert_eq!(history.list(9).unwrap(), []);
