@@ -1,9 +1,11 @@
 //! Colours by what they mean.
 
+pub mod load;
+
 use ratatui::style::Style;
 
 /// Semantic roles; screens use these and never a colour.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Theme {
     pub name: String,
     pub text: Style,
@@ -15,6 +17,10 @@ pub struct Theme {
     pub focus: Style,
     /// The selected row or tab.
     pub selected: Style,
+    /// Title bar and footer.
+    pub bar: Style,
+    /// Keys in footer and help.
+    pub key: Style,
     pub ok: Style,
     pub warn: Style,
     pub error: Style,
