@@ -17,6 +17,7 @@ pub mod located;
 pub mod model;
 pub mod msg;
 pub mod overlay;
+pub mod persist;
 pub mod runs;
 pub mod screens;
 pub mod session;

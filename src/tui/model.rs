@@ -1,10 +1,13 @@
 //! All that the explorer knows. Changed by `update` alone, read by `view`.
 
 use super::catalog::Catalog;
+use super::hit::Target;
+use super::keymap::Keymap;
 use super::overlay::Overlay;
 use super::runs::Runs;
 use super::screens::{browse, compare, help, history, run, tune};
 use crate::engine::RunId;
+use ratatui::layout::Rect;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,8 +69,20 @@ pub struct Model {
     pub overlay: Option<Overlay>,
     /// Short message in the footer, with the time at which it goes away.
     pub notice: Option<Notice>,
+    /// Index into `themes`.
     pub theme: usize,
+    /// Names of the themes that `theme` chooses from.
+    pub themes: Vec<String>,
+    /// The theme was given on the command line, or follows from the terminal: what was remembered does not count.
+    pub theme_fixed: bool,
+    /// A key was pressed or something clicked in this session.
+    pub touched: bool,
     pub mouse: bool,
+    /// What the mouse button was pressed on, until it is released.
+    pub grabbed: Option<(Rect, Target)>,
+    pub keymap: Arc<Keymap>,
+    /// Facts about this session for the help screen, e.g. where files are: a label and a value each.
+    pub facts: Vec<(&'static str, String)>,
     next_run: u64,
 }
 
@@ -97,7 +112,13 @@ impl Model {
             overlay: None,
             notice: None,
             theme: 0,
+            themes: Vec::new(),
+            theme_fixed: false,
+            touched: false,
             mouse: true,
+            grabbed: None,
+            keymap: Arc::default(),
+            facts: Vec::new(),
             next_run: 1,
             catalog,
         }
@@ -114,5 +135,14 @@ impl Model {
     pub fn say(&mut self, text: impl Into<String>, error: bool) {
         let until = self.now + Duration::from_secs(if error { 8 } else { 4 });
         self.notice = Some(Notice { text: text.into(), error, until });
+    }
+
+    /// When the display changes by itself, if it does: a notice goes away, an elapsed time counts on.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Duration> {
+        let notice = self.notice.as_ref().map(|notice| notice.until);
+        let half_seconds = u64::try_from(self.now.as_millis() / 500).unwrap_or(u64::MAX / 500 - 1);
+        let running = self.runs.is_active().then(|| Duration::from_millis((half_seconds + 1) * 500));
+        [notice, running].into_iter().flatten().min()
     }
 }

@@ -151,7 +151,7 @@ mod tests {
             };
             0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
         }
-        for (name, at_least) in [("dark", 4.5), ("light", 4.5), ("contrast", 7.0)] {
+        for (name, at_least) in [("dark", 4.5_f64), ("light", 4.5), ("contrast", 7.0)] {
             let mut theme = built_in().into_iter().find(|theme| theme.name == name).unwrap();
             let ground = theme.text.bg.unwrap();
             let mut check = |role: &str, style: Style| {
