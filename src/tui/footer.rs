@@ -28,8 +28,9 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let fixed: Vec<&Command> = ALWAYS_SHOWN.iter().filter_map(|id| command::find(id)).collect();
     let width: usize = fixed.iter().map(|command| hint_width(model, cx, command)).sum();
     let split = area.right().saturating_sub(u16::try_from(width).unwrap_or(u16::MAX)).max(area.x);
-    let mut hints: Vec<&Command> =
-        command::on(model.screen).filter(|command| command.priority > 0 && !ALWAYS_SHOWN.contains(&command.id)).collect();
+    let mut hints: Vec<&Command> = command::on(model.screen)
+        .filter(|command| command.priority > 0 && !ALWAYS_SHOWN.contains(&command.id))
+        .collect();
     // What can be done now comes before what cannot; the sort is stable, so equals stay in table order.
     hints.sort_by_key(|command| (std::cmp::Reverse(command.priority), (command.enabled)(model).is_err()));
     let mut x = area.x;
@@ -48,8 +49,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 /// One hint: ` key label `. Gives the x behind it.
 fn hint(model: &Model, y: u16, x: u16, command: &Command, cx: &mut Cx<'_>) -> u16 {
     let enabled = (command.enabled)(model).is_ok();
-    let (key_style, label_style) =
-        if enabled { (cx.theme.key, cx.theme.bar) } else { (cx.theme.dim, cx.theme.dim) };
+    let (key_style, label_style) = if enabled { (cx.theme.key, cx.theme.bar) } else { (cx.theme.dim, cx.theme.dim) };
     let edge = cx.buf.area.right();
     let key = key(model, cx, command);
     let mut end = x + 1;

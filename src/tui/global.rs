@@ -20,14 +20,26 @@ const fn global(
 }
 
 pub const COMMANDS: &[Command] = &[
-    global("screen.browse", &["1"], "Browse", "Go to Browse: tasks and checkpoints", |m, fx| screens::open(m, Screen::Browse, fx)),
+    global("screen.browse", &["1"], "Browse", "Go to Browse: tasks and checkpoints", |m, fx| {
+        screens::open(m, Screen::Browse, fx)
+    }),
     global("screen.tune", &["2"], "Tune", "Go to Tune: method and sliders", |m, fx| screens::open(m, Screen::Tune, fx)),
-    global("screen.run", &["3"], "Run", "Go to Run: accuracy as it streams in", |m, fx| screens::open(m, Screen::Run, fx)),
-    global("screen.compare", &["4"], "Compare", "Go to Compare: runs side by side", |m, fx| screens::open(m, Screen::Compare, fx)),
-    global("screen.history", &["5"], "History", "Go to History: every finished run", |m, fx| screens::open(m, Screen::History, fx)),
-    global("screen.help", &["6"], "Help", "Go to Help: how to begin, all commands", |m, fx| screens::open(m, Screen::Help, fx)),
+    global("screen.run", &["3"], "Run", "Go to Run: accuracy as it streams in", |m, fx| {
+        screens::open(m, Screen::Run, fx)
+    }),
+    global("screen.compare", &["4"], "Compare", "Go to Compare: runs side by side", |m, fx| {
+        screens::open(m, Screen::Compare, fx)
+    }),
+    global("screen.history", &["5"], "History", "Go to History: every finished run", |m, fx| {
+        screens::open(m, Screen::History, fx)
+    }),
+    global("screen.help", &["6"], "Help", "Go to Help: how to begin, all commands", |m, fx| {
+        screens::open(m, Screen::Help, fx)
+    }),
     global("pane.next", &["tab"], "next pane", "Move the focus to the next pane", |m, _| screens::pane(m, 1)),
-    global("pane.previous", &["backtab"], "previous pane", "Move the focus to the previous pane", |m, _| screens::pane(m, -1)),
+    global("pane.previous", &["backtab"], "previous pane", "Move the focus to the previous pane", |m, _| {
+        screens::pane(m, -1)
+    }),
     Command {
         aliases: &["keys", "shortcuts"],
         priority: 1,
@@ -52,18 +64,37 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         aliases: &["select text"],
-        ..global("mouse", &["M"], "mouse", "Use the mouse here, or leave it to the terminal for selecting text", |m, fx| {
-            m.mouse = !m.mouse;
-            m.say(if m.mouse { "mouse on" } else { "mouse left to the terminal: select text freely, M takes it back" }, false);
-            fx.push(Effect::CaptureMouse(m.mouse));
-        })
+        ..global(
+            "mouse",
+            &["M"],
+            "mouse",
+            "Use the mouse here, or leave it to the terminal for selecting text",
+            |m, fx| {
+                m.mouse = !m.mouse;
+                m.say(
+                    if m.mouse {
+                        "mouse on"
+                    } else {
+                        "mouse left to the terminal: select text freely, M takes it back"
+                    },
+                    false,
+                );
+                fx.push(Effect::CaptureMouse(m.mouse));
+            },
+        )
     },
     Command {
         aliases: &["clipboard", "yank", "toml", "preset"],
-        ..global("copy", &["y"], "copy recipe", "Copy the recipe of Tune to the clipboard, as a preset TOML", |m, fx| {
-            let recipe = screens::tune::recipe_toml(m);
-            fx.push(Effect::Copy(recipe));
-        })
+        ..global(
+            "copy",
+            &["y"],
+            "copy recipe",
+            "Copy the recipe of Tune to the clipboard, as a preset TOML",
+            |m, fx| {
+                let recipe = screens::tune::recipe_toml(m);
+                fx.push(Effect::Copy(recipe));
+            },
+        )
     },
     global("redraw", &["ctrl-l"], "redraw", "Draw everything again", |_, fx| fx.push(Effect::Redraw)),
     Command {
@@ -79,7 +110,13 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["exit", "close"],
         priority: 1,
-        ..global("quit", &["q"], "quit", "Leave fusebench", |m, fx| if m.runs.is_active() { ask(m) } else { quit(m, fx) })
+        ..global(
+            "quit",
+            &["q"],
+            "quit",
+            "Leave fusebench",
+            |m, fx| if m.runs.is_active() { ask(m) } else { quit(m, fx) },
+        )
     },
 ];
 

@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        for text in ["ctrl-p", "shift-left", "enter", "?", "0", "G", "-", "ctrl--", "space", "f12", "backtab", "ctrl-alt-x"] {
+        for text in
+            ["ctrl-p", "shift-left", "enter", "?", "0", "G", "-", "ctrl--", "space", "f12", "backtab", "ctrl-alt-x"]
+        {
             assert_eq!(Chord::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Chord::parse("shift-g").unwrap(), Chord::parse("G").unwrap());

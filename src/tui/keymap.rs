@@ -184,7 +184,10 @@ mod tests {
     fn mistakes_are_told_with_line_and_suggestion() {
         let error = |text| file(text).unwrap_err();
         assert_eq!(error("\nqit = \"q\""), "keymap.toml:2: unknown command `qit`, did you mean `quit`?");
-        assert_eq!(error("quit = [\"a\",\n \"ctrl-entr\"]"), "keymap.toml:2: `ctrl-entr` is not a key, did you mean `enter`?");
+        assert_eq!(
+            error("quit = [\"a\",\n \"ctrl-entr\"]"),
+            "keymap.toml:2: `ctrl-entr` is not a key, did you mean `enter`?"
+        );
         assert_eq!(error("quit = \"x\"\ntheme = \"x\""), "keymap.toml:2: `x` is already given to `quit` in this file");
         assert!(error("quit = 7").starts_with("keymap.toml:1: `quit` takes a list of keys"));
         assert!(error("quit = [").starts_with("keymap.toml:1: "));
@@ -213,7 +216,9 @@ mod tests {
             model.screen = screen;
             for _pane in 0..6 {
                 let mut taken: Vec<(Chord, &str)> = Vec::new();
-                let on_screen = |command: &Command| matches!(command.scope, Scope::Everywhere) || command.scope == Scope::On(screen);
+                let on_screen = |command: &Command| {
+                    matches!(command.scope, Scope::Everywhere) || command.scope == Scope::On(screen)
+                };
                 for (command, chords) in keymap.keys.iter().filter(|(command, _)| on_screen(command)) {
                     if (command.enabled)(&model).is_err() {
                         continue;

@@ -36,7 +36,10 @@ pub enum Msg {
         trouble: Option<String>,
     },
     /// What an earlier session asked to remember with [`Effect::Persist`](super::effect::Effect::Persist).
-    Remembered { key: String, json: String },
+    Remembered {
+        key: String,
+        json: String,
+    },
     /// A short message for the person, e.g. where a chart was written, or what went wrong.
     Notice {
         text: String,

@@ -52,7 +52,8 @@ pub fn key(model: &mut Model, chord: Chord, fx: &mut Vec<Effect>) {
 
 /// Hands pasted text to the overlay; without one it is dropped: pasted text is never taken for commands.
 pub fn paste(model: &mut Model, text: &str, fx: &mut Vec<Effect>) {
-    let clean: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    let clean: String =
+        text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
     handle(model, fx, |overlay, model, fx| {
         match overlay {
             Overlay::Menu(menu) => menu.paste(&clean, model),

@@ -7,6 +7,7 @@ use super::hit::HitMap;
 use super::model::Model;
 use super::msg::Msg;
 use super::term::base64;
+use super::term::changes::changes;
 use super::term::pace::Pace;
 use super::term::signals::Signal;
 use super::term::surface::Surface;
@@ -273,7 +274,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
         if self.stale {
             self.front.reset();
         }
-        let cells = self.front.diff(&self.back);
+        let cells = changes(&self.front, &self.back);
         if !cells.is_empty() || self.stale || cursor != self.cursor {
             let size = self.back.area.as_size();
             self.surface.frame(size, &cells, self.stale, cursor)?;

@@ -16,7 +16,8 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     for (at, screen) in Screen::ALL.into_iter().enumerate() {
         let selected = screen == model.screen;
         // Where there is little room only the number of the others is shown.
-        let text = if compact && !selected { format!(" {} ", at + 1) } else { format!(" {} {} ", at + 1, screen.title()) };
+        let text =
+            if compact && !selected { format!(" {} ", at + 1) } else { format!(" {} {} ", at + 1, screen.title()) };
         let style = if selected { cx.theme.selected } else { cx.theme.bar };
         let end = cx.print(x, area.y, area.right().saturating_sub(x), &text, style);
         let tab = Rect { x, y: area.y, width: end - x, height: 1 };
@@ -29,7 +30,13 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let room = area.right().saturating_sub(x + 2);
     let status = status(model, cx.symbol("●", "*"));
     if text_width(&status) <= usize::from(room) {
-        cx.print_right(x + 1, area.y, room, &status, if model.device.reason.is_some() { cx.theme.warn } else { cx.theme.bar });
+        cx.print_right(
+            x + 1,
+            area.y,
+            room,
+            &status,
+            if model.device.reason.is_some() { cx.theme.warn } else { cx.theme.bar },
+        );
     } else if room >= 8 {
         cx.print(x + 1, area.y, room, &status, cx.theme.bar);
     }

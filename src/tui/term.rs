@@ -3,6 +3,7 @@
 pub mod ansi;
 pub mod base64;
 pub mod caps;
+pub mod changes;
 pub mod degrade;
 pub mod guard;
 pub mod pace;

@@ -80,7 +80,9 @@ impl Entry {
     pub(super) fn view(&self, area: Rect, cx: &mut Cx<'_>) {
         let wanted = text_width(&self.hint).max(text_width(&self.line.text) + 4).max(44) + 4;
         let inner = boxed(cx, area, (u16::try_from(wanted).unwrap_or(u16::MAX), 4), &self.title);
-        let row = |y: u16| Rect { x: inner.x + 1, y: inner.y + y, width: inner.width.saturating_sub(2), height: 1 }.intersection(inner);
+        let row = |y: u16| {
+            Rect { x: inner.x + 1, y: inner.y + y, width: inner.width.saturating_sub(2), height: 1 }.intersection(inner)
+        };
         let field = row(0);
         let end = cx.print(field.x, field.y, field.width, cx.symbol("› ", "> "), cx.theme.accent);
         self.line.view(Rect { x: end, width: field.right().saturating_sub(end), ..field }, cx.theme.text, cx);

@@ -95,7 +95,8 @@ pub fn draw(model: &Model, lines: &[Line], scroll: usize, area: Rect, cx: &mut C
         }
     }
     if lines.len() > height && height > 1 {
-        let more = if scroll + height < lines.len() { cx.symbol("▼ more", "v more") } else { cx.symbol("▲ top", "^ top") };
+        let more =
+            if scroll + height < lines.len() { cx.symbol("▼ more", "v more") } else { cx.symbol("▲ top", "^ top") };
         cx.print_right(area.x, area.bottom() - 1, area.width.saturating_sub(1), more, cx.theme.dim);
     }
 }

@@ -178,7 +178,8 @@ impl Menu {
         let rows = u16::try_from(self.rows.len()).unwrap_or(u16::MAX).min(16);
         let inner = boxed(cx, area, (WIDTH, rows.saturating_add(4)), &self.title);
         cx.hits.add(inner, Target::Pane(LIST));
-        let field = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), height: 1, y: inner.y }.intersection(inner);
+        let field =
+            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), height: 1, y: inner.y }.intersection(inner);
         if field.is_empty() {
             return;
         }
@@ -191,7 +192,8 @@ impl Menu {
         if self.matching.is_empty() && list.height > 0 {
             cx.print(list.x + 1, list.y, list.width.saturating_sub(2), "nothing matches", cx.theme.dim);
         }
-        let labels = self.rows.iter().map(|row| text_width(&row.label)).max().unwrap_or(0).min(usize::from(list.width) / 2);
+        let labels =
+            self.rows.iter().map(|row| text_width(&row.label)).max().unwrap_or(0).min(usize::from(list.width) / 2);
         let height = usize::from(list.height);
         let top = (self.at + 1).saturating_sub(height);
         for (line, at) in (top..self.matching.len()).take(height).enumerate() {

@@ -10,7 +10,11 @@ fn commands(model: &Model) -> Vec<&'static Command> {
     let here = |command: &&Command| command.scope == Scope::On(model.screen);
     let elsewhere = |command: &&Command| !here(command) && command.scope != Scope::Everywhere;
     let everywhere = |command: &&Command| command.scope == Scope::Everywhere;
-    command::all().filter(here).chain(command::all().filter(everywhere)).chain(command::all().filter(elsewhere)).collect()
+    command::all()
+        .filter(here)
+        .chain(command::all().filter(everywhere))
+        .chain(command::all().filter(elsewhere))
+        .collect()
 }
 
 /// A menu of all commands.

@@ -200,6 +200,7 @@ impl<W: Write> Ansi<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::term::changes::changes;
     use proptest::prelude::*;
     use ratatui::buffer::Buffer;
     use ratatui::layout::Rect;
@@ -222,7 +223,9 @@ mod tests {
         (colors.clone(), colors, 0_u16..64).prop_map(|(fg, bg, bits)| {
             let modifiers = MODIFIERS.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
             // vt100 knows neither strike-through nor bold together with dim.
-            let modifiers = modifiers.map(|(_, (modifier, ..))| *modifier).filter(|m| *m != Modifier::CROSSED_OUT && *m != Modifier::DIM);
+            let modifiers = modifiers
+                .map(|(_, (modifier, ..))| *modifier)
+                .filter(|m| *m != Modifier::CROSSED_OUT && *m != Modifier::DIM);
             Style::new().fg(fg).bg(bg).add_modifier(modifiers.collect())
         })
     }
@@ -254,7 +257,7 @@ mod tests {
                     back.set_stringn(*x, *y, text, usize::from(SIZE.width - x), *style);
                 }
                 ansi.out.clear();
-                ansi.frame(SIZE, &front.diff(&back), at == 0, None).unwrap();
+                ansi.frame(SIZE, &changes(&front, &back), at == 0, None).unwrap();
                 terminal.process(&ansi.out);
                 front = back;
             }

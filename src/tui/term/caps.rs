@@ -37,7 +37,11 @@ impl Caps {
             Depth::Ansi256
         } else if colour == "truecolor" || colour == "24bit" || term.contains("direct") {
             Depth::TrueColor
-        } else if term.contains("256color") || term.contains("kitty") || term.contains("alacritty") || term.contains("ghostty") {
+        } else if term.contains("256color")
+            || term.contains("kitty")
+            || term.contains("alacritty")
+            || term.contains("ghostty")
+        {
             Depth::Ansi256
         } else {
             Depth::Ansi16

@@ -100,10 +100,10 @@ fn nearest_ansi(r: u8, g: u8, b: u8) -> Color {
     nearest.map_or(Color::Reset, |(_, color)| *color)
 }
 
-/// Squared distance, weighted by how much the eye sees of each channel.
+/// Squared distance, weighted roughly by how much the eye sees of each channel, without losing the hue.
 fn distance(a: (u8, u8, u8), b: (u8, u8, u8)) -> u32 {
     let square = |a: u8, b: u8| u32::from(a.abs_diff(b)).pow(2);
-    3 * square(a.0, b.0) + 6 * square(a.1, b.1) + square(a.2, b.2)
+    2 * square(a.0, b.0) + 4 * square(a.1, b.1) + 3 * square(a.2, b.2)
 }
 
 /// What stands for a character that `charset` lacks; `None` leaves it.

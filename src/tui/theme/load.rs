@@ -18,7 +18,8 @@ const BUILT_IN: [(&str, &str); 5] = [
 
 /// Roles that hold one style.
 const ROLES: [&str; 14] = [
-    "text", "dim", "accent", "border", "focus", "selected", "bar", "key", "ok", "warn", "error", "base", "expert", "pinned",
+    "text", "dim", "accent", "border", "focus", "selected", "bar", "key", "ok", "warn", "error", "base", "expert",
+    "pinned",
 ];
 
 /// The built-in themes.
@@ -154,7 +155,7 @@ mod tests {
         for (name, at_least) in [("dark", 4.5_f64), ("light", 4.5), ("contrast", 7.0)] {
             let mut theme = built_in().into_iter().find(|theme| theme.name == name).unwrap();
             let ground = theme.text.bg.unwrap();
-            let mut check = |role: &str, style: Style| {
+            let check = |role: &str, style: Style| {
                 let (a, b) = (luminance(style.fg.unwrap()), luminance(style.bg.unwrap_or(ground)));
                 let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
                 let needed = if role == "dim" { at_least.min(4.5) } else { at_least };
