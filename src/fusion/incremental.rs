@@ -170,7 +170,7 @@ impl Last {
             let select = |at: usize| matches!(updates[at], Update::Nudge { .. });
             for_chunks(tensors, select, cx, |piece, out, scratch| {
                 if let Update::Nudge { slots, deltas } = &updates[piece.tensor] {
-                    rows[piece.tensor].read(slots, &piece.range, scratch, |base, experts| {
+                    rows[piece.tensor].read(slots, &piece.range, &mut scratch.decode, |base, experts| {
                         accumulate(out, if plan.origin == Origin::Base { base } else { &[] }, experts, deltas);
                     });
                 }

@@ -2,4 +2,9 @@
 
 pub(super) mod accumulate;
 pub(super) mod chunks;
+pub(super) mod dare;
+pub(super) mod elementwise;
+pub(super) mod moments;
 pub(super) mod rows;
+pub(super) mod select;
+pub(super) mod ties;

@@ -72,7 +72,7 @@ impl LinearPlan {
     ) -> Result<(), FusionError> {
         for_chunks(tensors, select, cx, |piece, out, scratch| {
             let Coefficients { slots, lambdas, .. } = &table[piece.tensor];
-            rows[piece.tensor].read(slots, &piece.range, scratch, |base, experts| {
+            rows[piece.tensor].read(slots, &piece.range, &mut scratch.decode, |base, experts| {
                 let base = if self.origin == Origin::Base { base } else { &[] };
                 if base.is_empty() {
                     out.fill(0.0)

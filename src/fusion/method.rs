@@ -90,6 +90,19 @@ impl Method {
     pub(super) fn typed<T>(&self, params: Result<T, ParamError>) -> Result<T, FusionError> {
         params.map_err(|source| FusionError::Param { method: self.name, source })
     }
+
+    /// Divides the weights by their sum.
+    pub(super) fn normalize(&self, weights: &mut [f32]) -> Result<(), FusionError> {
+        let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        // Weights that cancel to rounding would blow everything up.
+        let scale: f64 = weights.iter().map(|&weight| f64::from(weight).abs()).sum();
+        if sum.abs() <= scale * 1e-6 {
+            let reason = "the weights add up to zero and cannot be normalised".to_owned();
+            return Err(FusionError::Unusable { method: self.name, reason });
+        }
+        weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / sum) as f32);
+        Ok(())
+    }
 }
 
 /// What a method works with beside parameters and pool.

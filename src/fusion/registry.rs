@@ -18,8 +18,22 @@ macro_rules! methods {
 }
 
 methods! {
-    simple_average,
     task_arithmetic,
+    task_wise,
+    layer_wise,
+    simple_average,
+    weighted_average,
+    ties,
+    dare,
+    dare_ties,
+    dare_average,
+    magmax,
+    model_stock,
+    slerp,
+    linear_interpolation,
+    simple_ensemble,
+    weighted_ensemble,
+    max_model,
 }
 
 /// The method called `id`.

@@ -209,6 +209,12 @@ impl<'a> TensorRef<'a> {
         values
     }
 
+    /// All values as f64, whatever the dtype: the only way to look into an integer buffer.
+    #[must_use]
+    pub fn to_f64_vec(&self) -> Vec<f64> {
+        self.info.dtype.decode_f64(self.bytes)
+    }
+
     /// The elements `range` of the flattened tensor as f32: the mapped bytes themselves where they are aligned f32,
     /// otherwise decoded into `scratch`.
     #[must_use]

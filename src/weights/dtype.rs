@@ -97,6 +97,27 @@ impl DType {
         }
     }
 
+    /// Decodes little-endian `bytes` of any dtype.
+    pub(super) fn decode_f64(self, bytes: &[u8]) -> Vec<f64> {
+        fn all<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+            bytes.as_chunks::<N>().0.iter().map(|&chunk| read(chunk)).collect()
+        }
+        match self {
+            Self::F64 => all(bytes, f64::from_le_bytes),
+            Self::F32 => all(bytes, |b| f32::from_le_bytes(b).into()),
+            Self::F16 => all(bytes, |b| f16::from_le_bytes(b).to_f64()),
+            Self::Bf16 => all(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+            Self::I64 => all(bytes, |b| i64::from_le_bytes(b) as f64),
+            Self::U64 => all(bytes, |b| u64::from_le_bytes(b) as f64),
+            Self::I32 => all(bytes, |b| i32::from_le_bytes(b).into()),
+            Self::U32 => all(bytes, |b| u32::from_le_bytes(b).into()),
+            Self::I16 => all(bytes, |b| i16::from_le_bytes(b).into()),
+            Self::U16 => all(bytes, |b| u16::from_le_bytes(b).into()),
+            Self::I8 => all(bytes, |b| i8::from_le_bytes(b).into()),
+            Self::U8 | Self::Bool => all(bytes, |[b]| b.into()),
+        }
+    }
+
     /// Encodes f32 values, rounding once to nearest-even.
     pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {

@@ -77,12 +77,7 @@ pub(in crate::fusion) fn map_chunks<R: Send>(
     cancel: &crate::cancel::Cancel,
     body: impl Fn(&Piece, &mut Scratch) -> R + Sync,
 ) -> Result<Vec<(Piece, R)>, FusionError> {
-    let pieces: Vec<Piece> = lengths
-        .flat_map(|(tensor, length)| {
-            (0..length).step_by(CHUNK).map(move |start| Piece { tensor, range: start..length.min(start + CHUNK) })
-        })
-        .collect();
-    pieces
+    pieces(lengths)
         .into_par_iter()
         .with_min_len(4)
         .map_init(Scratch::default, |scratch, piece| {
@@ -91,6 +86,14 @@ pub(in crate::fusion) fn map_chunks<R: Send>(
             Ok((piece, result))
         })
         .collect()
+}
+
+/// The chunks of tensors given by index and length.
+pub(in crate::fusion) fn pieces(lengths: impl Iterator<Item = (usize, usize)>) -> Vec<Piece> {
+    let chunks = |(tensor, length): (usize, usize)| {
+        (0..length).step_by(CHUNK).map(move |start| Piece { tensor, range: start..length.min(start + CHUNK) })
+    };
+    lengths.flat_map(chunks).collect()
 }
 
 /// Whether every value is finite and stays so when rounded to `dtype`.

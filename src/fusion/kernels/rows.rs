@@ -41,11 +41,29 @@ pub(in crate::fusion) fn blank(rows: &[Row<'_>]) -> StateDict {
     StateDict::new(rows.iter().map(tensor).collect())
 }
 
-/// Buffers of one worker, for models that are not stored as f32; empty and unused for those that are.
+/// Buffers of one worker, kept from chunk to chunk.
 #[derive(Debug, Default)]
 pub(in crate::fusion) struct Scratch {
+    pub decode: Decode,
+    pub work: Work,
+}
+
+/// Where models that are not stored as f32 are decoded; unused for those that are.
+#[derive(Debug, Default)]
+pub(in crate::fusion) struct Decode {
     base: Vec<f32>,
     experts: Vec<Vec<f32>>,
+}
+
+/// Room for what a kernel computes on the way.
+#[derive(Debug, Default)]
+pub(in crate::fusion) struct Work {
+    /// One expert's task vector.
+    pub delta: Vec<f32>,
+    /// Which of its elements are kept.
+    pub keep: Vec<bool>,
+    /// What is kept of all task vectors, expert after expert.
+    pub kept: Vec<f32>,
 }
 
 /// So many experts are handed to a kernel without a heap allocation.
@@ -57,13 +75,13 @@ impl Row<'_> {
         &self,
         slots: &[usize],
         range: &Range<usize>,
-        scratch: &mut Scratch,
+        decode: &mut Decode,
         kernel: impl FnOnce(&[f32], &[&[f32]]) -> R,
     ) -> R {
-        scratch.experts.resize_with(self.experts.len(), Vec::new);
-        let base = self.base.as_ref().map_or(&[][..], |base| base.read(range.clone(), &mut scratch.base));
+        decode.experts.resize_with(self.experts.len(), Vec::new);
+        let base = self.base.as_ref().map_or(&[][..], |base| base.read(range.clone(), &mut decode.base));
         let slices =
-            slots.iter().zip(&mut scratch.experts).map(|(&slot, own)| self.experts[slot].read(range.clone(), own));
+            slots.iter().zip(&mut decode.experts).map(|(&slot, own)| self.experts[slot].read(range.clone(), own));
         if slots.len() > INLINE {
             return kernel(base, &slices.collect::<Vec<_>>());
         }

@@ -1,0 +1,102 @@
+//! Scalar products between all experts, tensor by tensor, in f64.
+
+use super::chunks::map_chunks;
+use super::rows::rows;
+use crate::fusion::{Context, FusionError, Pool};
+
+/// Whose scalar products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::fusion) enum Of {
+    /// ⟨θᵢ, θⱼ⟩
+    Weights,
+    /// ⟨τᵢ, τⱼ⟩
+    TaskVectors,
+}
+
+/// The scalar products within one tensor; all zero for integer buffers.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::fusion) struct Products {
+    experts: usize,
+    /// For i ≤ j, row by row.
+    sums: Vec<f64>,
+    /// ‖θ₀‖², where there is a base.
+    pub base: f64,
+}
+
+impl Products {
+    /// ⟨i, j⟩
+    pub(in crate::fusion) fn at(&self, i: usize, j: usize) -> f64 {
+        let (i, j) = (i.min(j), i.max(j));
+        // Row i starts after i rows of lengths T, T−1, …
+        self.sums[i * (2 * self.experts + 1 - i) / 2 + j - i]
+    }
+}
+
+/// The scalar products of every tensor of the pool, in the reference's order.
+///
+/// # Errors
+/// Cancellation; a model that lacks a tensor.
+pub(in crate::fusion) fn products(pool: &Pool, of: Of, cx: &mut Context<'_>) -> Result<Vec<Products>, FusionError> {
+    let rows = rows(pool)?;
+    let experts = pool.experts().len();
+    let all: Vec<usize> = (0..experts).collect();
+    let zero = Products { experts, sums: vec![0.0; experts * (experts + 1) / 2], base: 0.0 };
+    let mut products = vec![zero; rows.len()];
+    let floats = rows.iter().enumerate().filter(|(_, row)| row.info.dtype.is_float());
+    let partial = map_chunks(floats.map(|(at, row)| (at, row.info.len())), cx.cancel, |piece, scratch| {
+        rows[piece.tensor].read(&all, &piece.range, &mut scratch.decode, |base, experts| gram(of, base, experts))
+    })?;
+    // In order, so that the sums are the same whatever the number of cores.
+    for (piece, (base, sums)) in partial {
+        let product = &mut products[piece.tensor];
+        product.base += base;
+        product.sums.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    Ok(products)
+}
+
+/// ⟨θ₀, θ₀⟩ and the products for i ≤ j, row by row, over one chunk.
+fn gram(of: Of, base: &[f32], experts: &[&[f32]]) -> (f64, Vec<f64>) {
+    let deltas: Vec<Vec<f32>> = match of {
+        Of::Weights => Vec::new(),
+        Of::TaskVectors => experts.iter().map(|expert| expert.iter().zip(base).map(|(a, b)| a - b).collect()).collect(),
+    };
+    let vectors: Vec<&[f32]> =
+        if of == Of::Weights { experts.to_vec() } else { deltas.iter().map(Vec::as_slice).collect() };
+    let pairs = vectors.iter().enumerate().flat_map(|(i, a)| vectors[i..].iter().map(|b| dot(a, b)));
+    (dot(base, base), pairs.collect())
+}
+
+/// ⟨a, b⟩ in f64, in eight lanes so that it can be vectorised.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let (heads, tails) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut lanes = [0.0f64; 8];
+    for (a, b) in heads.0.iter().zip(tails.0) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f64::from(a) * f64::from(b);
+        }
+    }
+    let rest: f64 = heads.1.iter().zip(tails.1).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_found_by_pair() {
+        let products = Products { experts: 4, sums: (0..10).map(f64::from).collect(), base: 0.0 };
+        let table: Vec<Vec<f64>> = (0..4).map(|i| (0..4).map(|j| products.at(i, j)).collect()).collect();
+        assert_eq!(table, [[0., 1., 2., 3.], [1., 4., 5., 6.], [2., 5., 7., 8.], [3., 6., 8., 9.]]);
+    }
+
+    #[test]
+    fn scalar_products_of_any_length() {
+        for length in [0, 1, 7, 8, 9, 31] {
+            let a: Vec<f32> = (0..length).map(|x| x as f32).collect();
+            let expected: f64 = a.iter().map(|&x| f64::from(x).powi(2)).sum();
+            assert_eq!(dot(&a, &a), expected);
+        }
+    }
+}
