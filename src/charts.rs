@@ -13,6 +13,7 @@ mod frame;
 mod heatmap;
 mod legend;
 mod lines;
+mod marks;
 mod output;
 mod palette;
 mod png;

@@ -13,7 +13,8 @@ const LEFT: f64 = 92.0;
 const RIGHT: f64 = WIDTH - 28.0;
 /// Room above the highest bar for its number.
 const ABOVE: f64 = 26.0;
-const VALUE_EM: f64 = 12.5;
+/// The size of the numbers on bars: as large as the bars are wide, within these.
+const VALUE_EM: std::ops::RangeInclusive<f64> = 10.5..=13.0;
 
 pub(super) fn scene(chart: &Bars) -> Result<Scene, ChartError> {
     check(chart)?;
@@ -75,7 +76,10 @@ fn highest(series: &Series) -> Option<f64> {
 fn draw_bars(scene: &mut Scene, chart: &Bars, frame: &Frame, colors: &[Color], pitch: f64, middles: &[f64]) {
     let number = chart.series.len() as f64;
     let width = (pitch * 0.84 / number).min(72.0);
-    let level_room = font::width("88.8", VALUE_EM, false) + 3.0;
+    let per_em = font::width("88.8", 100.0, false) / 100.0;
+    let fitting = (width - 1.0) / per_em;
+    let level = fitting >= *VALUE_EM.start();
+    let em = if level { fitting.min(*VALUE_EM.end()) } else { width.min(*VALUE_EM.end()) };
     for (at, series) in chart.series.iter().enumerate() {
         for (category, (&value, &middle)) in series.values.iter().zip(middles).enumerate() {
             let Some(value) = value.filter(|value| value.is_finite()) else { continue };
@@ -92,11 +96,11 @@ fn draw_bars(scene: &mut Scene, chart: &Bars, frame: &Frame, colors: &[Color], p
                 scene.line((x - cap, high), (x + cap, high), 1.4, TEXT);
                 top = top.min(high);
             }
-            let text = Text::new(ticks::format(100.0 * value, 1), (x, top - 5.0), VALUE_EM);
-            if width >= level_room {
+            let text = Text::new(ticks::format(100.0 * value, 1), (x, top - 5.0), em);
+            if level {
                 scene.text(text.anchor(Anchor::Middle));
-            } else if width >= VALUE_EM {
-                scene.text(Text { at: (x + 0.35 * VALUE_EM, top - 5.0), ..text }.upwards());
+            } else if em >= *VALUE_EM.start() {
+                scene.text(Text { at: (x + 0.35 * em, top - 5.0), ..text }.upwards());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::font;
 use super::palette::{AXIS, GRID};
-use super::scene::{Anchor, Point, Scene, Text};
+use super::scene::{Anchor, Scene, Text};
 use super::ticks::{self, Ticks};
 
 pub(super) const WIDTH: f64 = 1200.0;
@@ -71,18 +71,17 @@ pub(super) fn draw_title(scene: &mut Scene, title: &str, left: f64) {
     scene.text(Text::new(title, (left, TITLE_Y), TITLE_EM).bold());
 }
 
-/// Draws names under an axis: level where they fit, in two rows where that helps, else upwards. `places` are their
-/// middles, `pitch` the distance between two. Returns the height used below `top`.
-pub(super) fn draw_names(scene: &mut Scene, names: &[String], places: &[f64], pitch: f64, top: f64) -> f64 {
+/// Draws names under an axis; `places` are their middles, `pitch` the distance between two.
+pub(super) fn draw_names(scene: &mut Scene, names: &[String], places: &[f64], pitch: f64, top: f64) {
     let layout = NameLayout::of(names, pitch);
     for (at, (name, &x)) in names.iter().zip(places).enumerate() {
-        let at_row = |row: f64| -> Point { (x, top + LABEL_EM * (1.25 + 1.35 * row)) };
-        let level = |row: f64, room: f64| {
-            Text::new(font::fit(name, LABEL_EM, false, room), at_row(row), LABEL_EM).anchor(Anchor::Middle)
+        let level = |em: f64, row: f64, room: f64| {
+            let at = (x, top + em * (1.25 + 1.35 * row));
+            Text::new(font::fit(name, em, false, room), at, em).anchor(Anchor::Middle)
         };
         scene.text(match layout {
-            NameLayout::Level => level(0.0, pitch - 6.0),
-            NameLayout::Staggered => level((at % 2) as f64, 2.0 * pitch - 12.0),
+            NameLayout::Level { em } => level(em, 0.0, pitch - 4.0),
+            NameLayout::Staggered => level(LABEL_EM, (at % 2) as f64, 2.0 * pitch - 12.0),
             NameLayout::Upwards { room } => {
                 let em = LABEL_EM.min(pitch * 0.9);
                 let text = Text::new(font::fit(name, em, false, room), (x + 0.35 * em, top + 8.0), em);
@@ -90,23 +89,24 @@ pub(super) fn draw_names(scene: &mut Scene, names: &[String], places: &[f64], pi
             }
         });
     }
-    layout.height()
 }
 
-/// How names are laid out under an axis.
+/// How names are laid out under an axis: level where they fit, in two rows where that helps, else upwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum NameLayout {
-    Level,
+    Level { em: f64 },
     Staggered,
     Upwards { room: f64 },
 }
 
 impl NameLayout {
     pub fn of(names: &[String], pitch: f64) -> Self {
-        let widest = names.iter().map(|name| font::width(&font::fit(name, LABEL_EM, false, 150.0), LABEL_EM, false));
-        let widest = widest.fold(0.0, f64::max);
-        if widest <= pitch - 6.0 {
-            Self::Level
+        let width = |name: &String| font::width(&font::fit(name, LABEL_EM, false, 150.0), LABEL_EM, false);
+        let widest = names.iter().map(width).fold(0.0, f64::max);
+        // A little smaller is better than two rows.
+        let em = LABEL_EM * ((pitch - 6.0) / widest).min(1.0);
+        if em >= 0.84 * LABEL_EM {
+            Self::Level { em }
         } else if widest <= 2.0 * pitch - 12.0 {
             Self::Staggered
         } else {
@@ -114,11 +114,26 @@ impl NameLayout {
         }
     }
 
+    /// Below the axis.
     pub fn height(self) -> f64 {
         match self {
-            Self::Level => 1.6 * LABEL_EM,
+            Self::Level { .. } => 1.6 * LABEL_EM,
             Self::Staggered => 3.0 * LABEL_EM,
             Self::Upwards { room } => room + 14.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_level_then_staggered_then_upwards() {
+        let names: Vec<_> = ["optdigits", "mnist"].map(String::from).to_vec();
+        assert_eq!(NameLayout::of(&names, 140.0), NameLayout::Level { em: LABEL_EM });
+        assert!(matches!(NameLayout::of(&names, 66.0), NameLayout::Level { em } if em < LABEL_EM));
+        assert_eq!(NameLayout::of(&names, 50.0), NameLayout::Staggered);
+        assert!(matches!(NameLayout::of(&names, 30.0), NameLayout::Upwards { .. }));
     }
 }

@@ -1,11 +1,12 @@
 //! Lines over a common axis, each with its own colour, marker and dash, the legend at their right.
 
-use super::data::{Line, Lines, Mark};
+use super::data::{Line, Lines};
 use super::decimate::decimate;
 use super::error::ChartError;
 use super::font;
 use super::frame::{Frame, HEIGHT, LABEL_EM, TICK_EM, TITLE_Y, WIDTH};
-use super::palette::{self, AXIS, Color, GRID, MUTED, TEXT, WHITE};
+use super::marks;
+use super::palette::{self, AXIS, Color, GRID, TEXT, WHITE};
 use super::scene::{Anchor, Point, Scene, Text};
 use super::ticks;
 
@@ -13,8 +14,9 @@ const LEFT: f64 = 92.0;
 const SAMPLE: f64 = 38.0;
 /// More points than this would not be told apart.
 const MOST_POINTS: usize = 600;
-/// Markers on one line.
+/// Up to here every point has a marker; longer lines have a few, to be told apart by.
 const MOST_MARKERS: usize = 24;
+const FEW_MARKERS: usize = 10;
 
 /// How one line is drawn.
 struct Style {
@@ -43,15 +45,15 @@ impl Style {
 }
 
 /// From values to pixels.
-struct Plot {
-    frame: Frame,
-    x_low: f64,
-    x_high: f64,
+pub(super) struct Plot {
+    pub frame: Frame,
+    pub x_low: f64,
+    pub x_high: f64,
     factor: f64,
 }
 
 impl Plot {
-    fn at(&self, (x, y): (f64, f64)) -> Point {
+    pub fn at(&self, (x, y): (f64, f64)) -> Point {
         let share = (x - self.x_low) / (self.x_high - self.x_low);
         (self.frame.left + share * (self.frame.right - self.frame.left), self.frame.y(y * self.factor))
     }
@@ -74,7 +76,7 @@ pub(super) fn scene(chart: &Lines) -> Result<Scene, ChartError> {
     let styles = Style::of(&chart.series);
     let names: Vec<_> = chart.series.iter().map(|line| font::fit(&line.name, LABEL_EM, line.bold, 190.0)).collect();
     let widest = names.iter().zip(&chart.series).map(|(name, line)| font::width(name, LABEL_EM, line.bold));
-    let right = WIDTH - SAMPLE - 50.0 - widest.fold(0.0, f64::max);
+    let right = WIDTH - SAMPLE - 62.0 - widest.fold(0.0, f64::max);
     let y_ticks = ticks::covering(y_low, y_high, 6);
     let (low, high) = (y_ticks.values[0], y_ticks.values[y_ticks.values.len() - 1]);
     let frame = Frame { left: LEFT, right, top: TITLE_Y + 36.0, bottom: HEIGHT - 76.0, low, high };
@@ -83,14 +85,15 @@ pub(super) fn scene(chart: &Lines) -> Result<Scene, ChartError> {
     frame.draw_y_axis(&mut scene, &y_ticks, &format!("{}{unit}", chart.y_label));
     let plot = Plot { frame, x_low, x_high, factor };
     draw_x_axis(&mut scene, &plot, &chart.x_label);
-    draw_mark_lines(&mut scene, &plot, &chart.marks);
+    marks::draw_guides(&mut scene, &plot, &chart.marks);
     // The bold line lies above the others.
     let mut order: Vec<_> = chart.series.iter().zip(&styles).collect();
     order.sort_by_key(|(line, _)| line.bold);
+    let mut drawn = Vec::new();
     for (line, style) in order {
-        draw_line(&mut scene, &plot, line, style);
+        drawn.extend(draw_line(&mut scene, &plot, line, style));
     }
-    draw_marks(&mut scene, &plot, &chart.marks);
+    marks::draw(&mut scene, &plot, &chart.marks, &drawn);
     draw_legend(&mut scene, &plot.frame, &names, &chart.series, &styles);
     Ok(scene)
 }
@@ -118,7 +121,8 @@ fn draw_x_axis(scene: &mut Scene, plot: &Plot, label: &str) {
     frame.draw_x_label(scene, label, frame.bottom + 54.0);
 }
 
-fn draw_line(scene: &mut Scene, plot: &Plot, line: &Line, style: &Style) {
+/// Returns the paths drawn.
+fn draw_line(scene: &mut Scene, plot: &Plot, line: &Line, style: &Style) -> Vec<Vec<Point>> {
     let mut points = line.points.clone();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     // A point without a value breaks the line.
@@ -127,15 +131,19 @@ fn draw_line(scene: &mut Scene, plot: &Plot, line: &Line, style: &Style) {
         .map(|piece| decimate(piece, MOST_POINTS))
         .filter(|piece| !piece.is_empty())
         .collect();
-    for piece in &pieces {
-        let path: Vec<_> = piece.iter().map(|&point| plot.at(point)).collect();
-        stroke(scene, &path, style);
+    let paths: Vec<Vec<Point>> =
+        pieces.iter().map(|piece| piece.iter().map(|&point| plot.at(point)).collect()).collect();
+    for path in &paths {
+        stroke(scene, path, style);
     }
     let all: Vec<_> = pieces.concat();
-    let every = all.len().div_ceil(MOST_MARKERS).max(1);
-    for &point in all.iter().step_by(every) {
+    let every = if all.len() <= MOST_MARKERS { 1 } else { all.len() / FEW_MARKERS };
+    // Not at the same places as the neighbours', where lines lie close together.
+    let first = style.marker * 3 % 8 * every / 8;
+    for &point in all.iter().skip(first).step_by(every) {
         draw_marker(scene, plot.at(point), style);
     }
+    paths
 }
 
 fn draw_marker(scene: &mut Scene, at: Point, style: &Style) {
@@ -155,7 +163,7 @@ fn stroke(scene: &mut Scene, path: &[Point], style: &Style) {
 }
 
 /// The drawn pieces of a dashed path; `pattern` alternates lengths of dash and gap, in `unit` pixels.
-fn dashes(path: &[Point], pattern: &[f64], unit: f64) -> Vec<Vec<Point>> {
+pub(super) fn dashes(path: &[Point], pattern: &[f64], unit: f64) -> Vec<Vec<Point>> {
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
     let (mut at, mut left) = (0, pattern[0] * unit);
@@ -187,37 +195,6 @@ fn dashes(path: &[Point], pattern: &[f64], unit: f64) -> Vec<Vec<Point>> {
         pieces.push(piece);
     }
     pieces
-}
-
-/// Thin dashed lines from the marked points down to the axis.
-fn draw_mark_lines(scene: &mut Scene, plot: &Plot, marks: &[Mark]) {
-    for mark in visible(plot, marks) {
-        let (x, y) = plot.at((mark.x, mark.y));
-        for piece in dashes(&[(x, plot.frame.bottom), (x, y)], &[4.0, 4.0], 1.4) {
-            scene.path(piece, 1.4, MUTED);
-        }
-    }
-}
-
-/// Rings around the marked points and what they are, on white.
-fn draw_marks(scene: &mut Scene, plot: &Plot, marks: &[Mark]) {
-    for mark in visible(plot, marks) {
-        let (x, y) = plot.at((mark.x, mark.y));
-        let mut ring = palette::marker(0, (x, y), 10.0);
-        ring.extend(ring.first().copied());
-        scene.path(ring, 2.2, TEXT);
-        let label = font::fit(&mark.label, LABEL_EM, true, plot.frame.right - plot.frame.left - 20.0);
-        let half = font::width(&label, LABEL_EM, true) / 2.0 + 6.0;
-        let middle = x.clamp(plot.frame.left + half, (plot.frame.right - half).max(plot.frame.left + half));
-        // Above the point, or below where the title would be in the way.
-        let baseline = if y - 44.0 > plot.frame.top { y - 22.0 } else { y + 34.0 };
-        scene.rect((middle - half, baseline - LABEL_EM), (middle + half, baseline + 6.0), WHITE);
-        scene.text(Text::new(label, (middle, baseline), LABEL_EM).bold().anchor(Anchor::Middle));
-    }
-}
-
-fn visible<'a>(plot: &'a Plot, marks: &'a [Mark]) -> impl Iterator<Item = &'a Mark> {
-    marks.iter().filter(|mark| mark.y.is_finite() && (plot.x_low..=plot.x_high).contains(&mark.x))
 }
 
 fn draw_legend(scene: &mut Scene, frame: &Frame, names: &[String], series: &[Line], styles: &[Style]) {

@@ -51,14 +51,21 @@ pub(super) fn dash(at: usize) -> &'static [f64] {
     }
 }
 
+fn regular((x, y): Point, corners: u32, start: f64, radius: f64) -> Vec<Point> {
+    (0..corners)
+        .map(|corner| start + TAU * f64::from(corner) / f64::from(corners))
+        .map(|angle| (x + radius * angle.cos(), y + radius * angle.sin()))
+        .collect()
+}
+
+/// A circle's outline.
+pub(super) fn disc(centre: Point, radius: f64) -> Vec<Point> {
+    regular(centre, 24, 0.0, radius)
+}
+
 /// The outline of the marker number `at` around `centre`.
-pub(super) fn marker(at: usize, (x, y): Point, radius: f64) -> Vec<Point> {
-    let regular = |corners: u32, start: f64, radius: f64| -> Vec<Point> {
-        (0..corners)
-            .map(|corner| start + TAU * f64::from(corner) / f64::from(corners))
-            .map(|angle| (x + radius * angle.cos(), y + radius * angle.sin()))
-            .collect()
-    };
+pub(super) fn marker(at: usize, centre: Point, radius: f64) -> Vec<Point> {
+    let (x, y) = centre;
     // A plus with arms a third as wide as it is long, turned by `tilt`.
     let plus = |tilt: f64| -> Vec<Point> {
         let (long, wide) = (1.15 * radius, 0.38 * radius);
@@ -69,14 +76,14 @@ pub(super) fn marker(at: usize, (x, y): Point, radius: f64) -> Vec<Point> {
             .collect()
     };
     match at % 8 {
-        0 => regular(24, 0.0, radius),
-        1 => regular(4, PI / 4.0, 1.2 * radius),
-        2 => regular(3, -PI / 2.0, 1.3 * radius),
-        3 => regular(4, 0.0, 1.25 * radius),
-        4 => regular(3, PI / 2.0, 1.3 * radius),
+        0 => disc(centre, radius),
+        1 => regular(centre, 4, PI / 4.0, 1.2 * radius),
+        2 => regular(centre, 3, -PI / 2.0, 1.3 * radius),
+        3 => regular(centre, 4, 0.0, 1.25 * radius),
+        4 => regular(centre, 3, PI / 2.0, 1.3 * radius),
         5 => plus(0.0),
         6 => plus(PI / 4.0),
-        _ => regular(5, -PI / 2.0, 1.15 * radius),
+        _ => regular(centre, 5, -PI / 2.0, 1.15 * radius),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::error::ChartError;
 use super::font;
-use super::palette::{Color, WHITE};
-use super::scene::{Scene, Shape};
+use super::palette::{self, Color};
+use super::scene::{Point, Scene, Shape};
 use plotters::prelude::*;
 
 /// Pixels of the picture per logical one: sharp in print and on dense screens.
@@ -24,6 +24,7 @@ pub(super) fn render(scene: &Scene) -> Result<Pixels, ChartError> {
     let length = |logical: f64| logical.round().clamp(1.0, 10_000.0) as usize * DENSITY;
     let (width, height) = (length(scene.width), length(scene.height));
     let (fine_width, fine_height) = (width * SAMPLES, height * SAMPLES);
+    // White.
     let mut fine = vec![255; 3 * fine_width * fine_height];
     let mut bitmap = BitMapBackend::with_buffer(&mut fine, (fine_width as u32, fine_height as u32));
     draw_shapes(scene, &mut bitmap)?;
@@ -37,20 +38,36 @@ pub(super) fn render(scene: &Scene) -> Result<Pixels, ChartError> {
 
 fn draw_shapes<B: DrawingBackend>(scene: &Scene, bitmap: &mut B) -> Result<(), ChartError> {
     let scale = (DENSITY * SAMPLES) as f64;
-    let at = |&(x, y): &(f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
-    let rgb = |color: Color| ShapeStyle::from(RGBColor(color.0, color.1, color.2)).filled();
-    bitmap.draw_rect((0, 0), at(&(scene.width, scene.height)), &rgb(WHITE), true).map_err(ChartError::draw)?;
+    let mut fill = |points: &[Point], color: Color| {
+        let points = points.iter().map(|&(x, y)| ((x * scale).round() as i32, (y * scale).round() as i32));
+        let style = ShapeStyle::from(RGBColor(color.0, color.1, color.2)).filled();
+        bitmap.fill_polygon(points, &style).map_err(ChartError::draw)
+    };
     for shape in &scene.shapes {
         match shape {
-            Shape::Polygon { points, color } => bitmap.fill_polygon(points.iter().map(at), &rgb(*color)),
+            Shape::Polygon { points, color } => fill(points, *color)?,
             Shape::Path { points, width, color } => {
-                let style = rgb(*color).stroke_width((width * scale).round().max(1.0) as u32);
-                bitmap.draw_path(points.iter().map(at), &style)
+                for polygon in outline(points, *width) {
+                    fill(&polygon, *color)?;
+                }
             }
         }
-        .map_err(ChartError::draw)?;
     }
     bitmap.present().map_err(ChartError::draw)
+}
+
+/// A line with round joints as polygons: plotters' own joints grow spikes at the corners of noisy lines.
+fn outline(points: &[Point], width: f64) -> Vec<Vec<Point>> {
+    let half = width / 2.0;
+    let segments = points.windows(2).filter_map(|pair| {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let length = (x1 - x0).hypot(y1 - y0);
+        let (dx, dy) = (half * (y1 - y0) / length, half * (x0 - x1) / length);
+        (length > 0.0).then(|| vec![(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)])
+    });
+    let inner = points.get(1..points.len().saturating_sub(1)).unwrap_or_default();
+    let joints = inner.iter().filter(|_| width > 1.0).map(|&joint| palette::disc(joint, half));
+    segments.chain(joints).collect()
 }
 
 /// Averages blocks of `SAMPLES` × `SAMPLES`.

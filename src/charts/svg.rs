@@ -20,6 +20,8 @@ pub(super) fn render(scene: &Scene) -> Result<String, ChartError> {
     let mut svg = SVGBackend::with_string(&mut text, (width, height));
     draw(scene, &mut svg)?;
     drop(svg);
+    // Noisy lines have sharp corners, which would grow spikes. (A "<" of a text is escaped and not found here.)
+    let text = text.replace("<polyline ", "<polyline stroke-linejoin=\"round\" ");
     // The view box keeps the fine coordinates, the picture gets its logical size.
     Ok(text.replacen(
         &format!("width=\"{width}\" height=\"{height}\""),
