@@ -44,3 +44,12 @@ pub fn recipe_toml(_model: &Model) -> String {
 }
 
 pub fn view(_model: &Model, _area: Rect, _cx: &mut Cx<'_>) {}
+
+/// Names of the experts that the recipe combines, in pool order.
+#[must_use]
+pub fn experts(model: &Model) -> &[String] {
+    &model.catalog.experts
+}
+
+/// Combines these experts from now on.
+pub fn set_experts(_model: &mut Model, _experts: Vec<String>, _fx: &mut Vec<Effect>) {}

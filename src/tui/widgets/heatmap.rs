@@ -21,8 +21,8 @@ pub struct Heatmap<'a> {
 }
 
 const LABEL: u16 = 10;
-/// Cell widths to try, widest first: two decimals, hundredths, glyph.
-const WIDTHS: [u16; 3] = [6, 4, 2];
+/// Cell widths to try, widest first: two decimals, the same without the zero before the point, hundredths, glyph.
+const WIDTHS: [u16; 4] = [6, 5, 4, 2];
 
 impl Heatmap<'_> {
     /// Height needed: column names, rows, legend.
@@ -77,7 +77,8 @@ impl Heatmap<'_> {
         let heat = cx.theme.heat[level];
         match place.width {
             6.. => cx.print_right(place.x, place.y, 5, &format!("{value:.2}"), on(heat)),
-            4.. => cx.print_right(place.x, place.y, 3, &format!("{:.0}", value * 100.0), on(heat)),
+            5 => cx.print_right(place.x, place.y, 4, &format!("{value:.2}").replacen("0.", ".", 1), on(heat)),
+            4 => cx.print_right(place.x, place.y, 3, &format!("{:.0}", value * 100.0), on(heat)),
             _ => _ = cx.print(place.x, place.y, 2, &glyph(level, cx.charset).repeat(2), heat),
         }
         if place.width >= 4 && heat.fg.is_some() {
@@ -168,7 +169,9 @@ mod tests {
         assert_eq!(wide.line(1), "mnist      1.00  0.12 -0.04");
         assert_eq!(wide.line(2), "fashion    0.12  1.00     -");
         assert_eq!(wide.line(4), "-0.04 ·▁▂▃▅▆█ 0.30");
-        let middle = shot(23, Charset::Box);
+        let shorter = shot(26, Charset::Box);
+        assert_eq!(shorter.line(1), "mnist    1.00  .12 -.04");
+        let middle = shot(22, Charset::Box);
         assert_eq!(middle.line(1), "mnist   100  12  -4");
         assert_eq!(middle.line(4), "-4 ·▁▂▃▅▆█ 30 ×0.01");
     }

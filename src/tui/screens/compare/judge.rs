@@ -1,0 +1,153 @@
+//! How two runs differ on a task, and whether that can be chance.
+
+use crate::store::{NewRun, TaskScore};
+use crate::tasks::Split;
+use crate::tasks::metrics::mcnemar;
+use crate::tui::catalog::Catalog;
+
+/// Chance of a difference this large below which it is marked.
+pub const SIGNIFICANT: f64 = 0.05;
+
+/// Two runs on one task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Accuracy of the other minus that of the reference, as a share of 1.
+    pub delta: f64,
+    /// Exact two-sided p of McNemar's test on the samples' outcomes, or why it cannot be had.
+    pub p: Result<f64, Unpaired>,
+}
+
+/// Why two runs cannot be tested against each other on a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpaired {
+    /// They were evaluated on other samples.
+    OtherSamples,
+    /// It was not kept which samples were right.
+    NoOutcomes,
+}
+
+impl Unpaired {
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::OtherSamples => "not comparable: other samples",
+            Self::NoOutcomes => "not comparable: single answers were not kept",
+        }
+    }
+}
+
+/// How `other` differs from `reference` on a task; nothing when one of them has no result there.
+#[must_use]
+pub fn difference(reference: &NewRun, other: &NewRun, task: &str) -> Option<Difference> {
+    let (a, b) = (reference.task(task)?, other.task(task)?);
+    Some(Difference { delta: b.accuracy - a.accuracy, p: paired(reference, other, a, b) })
+}
+
+fn paired(reference: &NewRun, other: &NewRun, a: &TaskScore, b: &TaskScore) -> Result<f64, Unpaired> {
+    if reference.split != other.split || a.n != b.n {
+        Err(Unpaired::OtherSamples)
+    } else if a.outcomes.is_empty() || a.outcomes.len() != b.outcomes.len() {
+        Err(Unpaired::NoOutcomes)
+    } else {
+        Ok(mcnemar(&a.outcomes, &b.outcomes).p)
+    }
+}
+
+/// The tasks that any of the runs has a result for, in the order of their first appearance.
+#[must_use]
+pub fn tasks(runs: &[NewRun]) -> Vec<String> {
+    let mut tasks: Vec<String> = Vec::new();
+    for score in runs.iter().flat_map(|run| &run.tasks) {
+        if !tasks.contains(&score.task) {
+            tasks.push(score.task.clone());
+        }
+    }
+    tasks
+}
+
+/// Which runs are best on a task; none when all do equally well.
+#[must_use]
+pub fn best(accuracies: &[Option<f64>]) -> Vec<bool> {
+    let known = accuracies.iter().flatten().copied().filter(|share| share.is_finite());
+    let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    accuracies.iter().map(|share| high > low && *share == Some(high)).collect()
+}
+
+/// Share of the way from base to experts that a run has gone, on the mean over its tasks; nothing when the catalogue
+/// lacks a score, or there is no way to go.
+#[must_use]
+pub fn gap_recovered(run: &NewRun, catalog: &Catalog) -> Option<f64> {
+    let split = split(run)?;
+    let (mut base, mut expert, mut own) = (0.0, 0.0, 0.0);
+    for score in &run.tasks {
+        base += catalog.base(&score.task, split)?;
+        expert += catalog.expert(&score.task, split)?;
+        own += score.accuracy;
+    }
+    (expert > base).then(|| (own - base) / (expert - base))
+}
+
+/// The split that a run was evaluated on.
+#[must_use]
+pub fn split(run: &NewRun) -> Option<Split> {
+    [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.to_string() == run.split)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::catalog::fixture;
+
+    fn run(split: &str, outcomes: &[bool]) -> NewRun {
+        let right = outcomes.iter().filter(|&&right| right).count();
+        let score = TaskScore {
+            task: "mnist".to_owned(),
+            accuracy: right as f64 / outcomes.len() as f64,
+            n: outcomes.len() as u64,
+            outcomes: outcomes.to_vec(),
+            ..TaskScore::default()
+        };
+        NewRun { split: split.to_owned(), tasks: vec![score], ..NewRun::default() }
+    }
+
+    #[test]
+    fn ten_wins_without_a_loss_are_no_chance_and_one_is() {
+        let reference = run("test", &[false; 20]);
+        let ten: Vec<bool> = (0..20).map(|at| at < 10).collect();
+        let one: Vec<bool> = (0..20).map(|at| at < 1).collect();
+        let far = difference(&reference, &run("test", &ten), "mnist").unwrap();
+        // Two-sided sign test: 2 / 2^10.
+        assert!((far.p.unwrap() - 2.0 / 1024.0).abs() < 1e-12, "{far:?}");
+        assert!((far.delta - 0.5).abs() < 1e-12);
+        assert_eq!(difference(&reference, &run("test", &one), "mnist").unwrap().p, Ok(1.0));
+    }
+
+    #[test]
+    fn other_samples_are_not_compared() {
+        let reference = run("test", &[true; 4]);
+        let difference = |other: &NewRun| difference(&reference, other, "mnist").unwrap().p;
+        assert_eq!(difference(&run("validation", &[true; 4])), Err(Unpaired::OtherSamples));
+        assert_eq!(difference(&run("test", &[true; 5])), Err(Unpaired::OtherSamples));
+        let mut bare = run("test", &[true; 4]);
+        bare.tasks[0].outcomes.clear();
+        assert_eq!(difference(&bare), Err(Unpaired::NoOutcomes));
+        assert_eq!(super::difference(&reference, &NewRun::default(), "mnist"), None);
+    }
+
+    #[test]
+    fn the_best_is_marked_unless_all_are_equal() {
+        assert_eq!(best(&[Some(0.5), Some(0.7), None, Some(0.7)]), [false, true, false, true]);
+        assert_eq!(best(&[Some(0.5), Some(0.5)]), [false, false]);
+        assert_eq!(best(&[Some(f64::NAN), Some(0.1), Some(0.2)]), [false, false, true]);
+    }
+
+    #[test]
+    fn the_gap_is_measured_between_base_and_expert_of_the_same_split() {
+        let catalog = fixture::catalog();
+        let mut half = run("test", &[true; 2]);
+        half.tasks[0].accuracy = (0.87 + 0.96) / 2.0;
+        assert!((gap_recovered(&half, &catalog).unwrap() - 0.5).abs() < 1e-12);
+        half.split = "train".to_owned();
+        assert_eq!(gap_recovered(&half, &catalog), None);
+    }
+}
