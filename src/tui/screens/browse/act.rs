@@ -56,29 +56,29 @@ pub const COMMANDS: &[Command] = &[
             step(m, 1, fx);
         },
     ),
-    command("browse.page-up", &["pageup"], "Page up", "Move up by ten", |m, fx| step(m, -10, fx)),
-    command("browse.page-down", &["pagedown"], "Page down", "Move down by ten", |m, fx| step(m, 10, fx)),
+    command("browse.page_up", &["pageup"], "Page up", "Move up by ten", |m, fx| step(m, -10, fx)),
+    command("browse.page_down", &["pagedown"], "Page down", "Move down by ten", |m, fx| step(m, 10, fx)),
     command("browse.first", &["home", "g"], "First", "Move to the first entry", |m, fx| step(m, isize::MIN / 2, fx)),
     command("browse.last", &["end", "G"], "Last", "Move to the last entry", |m, fx| step(m, isize::MAX / 2, fx)),
     Command {
         aliases: &["next images", "samples"],
         priority: 60,
         enabled: task,
-        ..command("browse.next-samples", &["right", "l"], "More pictures", "Show the next pictures", |m, _| turn(m, 1))
+        ..command("browse.next_samples", &["right", "l"], "More pictures", "Show the next pictures", |m, _| turn(m, 1))
     },
     Command {
         enabled: task,
-        ..command("browse.previous-samples", &["left", "h"], "Back", "Show the previous pictures", |m, _| turn(m, -1))
+        ..command("browse.previous_samples", &["left", "h"], "Back", "Show the previous pictures", |m, _| turn(m, -1))
     },
     Command {
         aliases: &["class", "label"],
         priority: 50,
         enabled: task,
-        ..command("browse.next-class", &["]"], "Class", "Show only the next class's pictures", |m, _| class(m, 1))
+        ..command("browse.next_class", &["]"], "Class", "Show only the next class's pictures", |m, _| class(m, 1))
     },
     Command {
         enabled: task,
-        ..command("browse.previous-class", &["["], "Class back", "Show only the previous class's pictures", |m, _| {
+        ..command("browse.previous_class", &["["], "Class back", "Show only the previous class's pictures", |m, _| {
             class(m, -1)
         })
     },

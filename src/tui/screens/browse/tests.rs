@@ -94,18 +94,18 @@ fn a_task_shows_sizes_scores_classes_and_pictures() {
 #[test]
 fn classes_and_pages_narrow_down_what_is_shown() {
     let mut model = with_samples(120, 40);
-    press(&mut model, "browse.next-class");
-    press(&mut model, "browse.next-class");
+    press(&mut model, "browse.next_class");
+    press(&mut model, "browse.next_class");
     let text = shot(&model).text();
     assert!(text.contains("1-4 of 4 ▸  mnist 1, test split"), "{text}");
-    press(&mut model, "browse.previous-class");
-    press(&mut model, "browse.previous-class");
-    press(&mut model, "browse.next-samples");
+    press(&mut model, "browse.previous_class");
+    press(&mut model, "browse.previous_class");
+    press(&mut model, "browse.next_samples");
     let first = model.browse.first;
     assert!(first > 0 && first < 40, "{first}");
     assert!(shot(&model).text().contains(&format!("◂ {}-", first + 1)));
     for _ in 0..50 {
-        press(&mut model, "browse.next-samples");
+        press(&mut model, "browse.next_samples");
     }
     assert!(model.browse.first < 40);
     press(&mut model, "browse.down");

@@ -28,8 +28,8 @@ fn some(model: &Model) -> Result<(), &'static str> {
 pub const COMMANDS: &[Command] = &[
     command("history.up", &["up", "k"], "Up", "Move up", |m, _| step(m, -1)),
     command("history.down", &["down", "j"], "Down", "Move down", |m, _| step(m, 1)),
-    command("history.page-up", &["pageup"], "Page up", "Move up by ten", |m, _| step(m, -10)),
-    command("history.page-down", &["pagedown"], "Page down", "Move down by ten", |m, _| step(m, 10)),
+    command("history.page_up", &["pageup"], "Page up", "Move up by ten", |m, _| step(m, -10)),
+    command("history.page_down", &["pagedown"], "Page down", "Move down by ten", |m, _| step(m, 10)),
     command("history.first", &["home", "g"], "First", "Move to the first run", |m, _| step(m, isize::MIN / 2)),
     command("history.last", &["end", "G"], "Last", "Move to the last run", |m, _| step(m, isize::MAX / 2)),
     Command {
