@@ -7,6 +7,8 @@
 mod checkpoint;
 mod dtype;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod source;
 mod state_dict;
 mod writer;

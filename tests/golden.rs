@@ -44,7 +44,8 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for case in cases.iter().filter(|case| filter.is_empty() || filter.iter().any(|part| case.id.contains(part))) {
         let outcome = catch_unwind(AssertUnwindSafe(|| run(&root, case))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             Outcome::Failed(format!("panicked: {}", text.unwrap_or("?")))
         });
         match outcome {

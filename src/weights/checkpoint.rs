@@ -2,8 +2,11 @@
 
 use super::{DType, Source, WeightsError};
 use safetensors::SafeTensors;
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -76,6 +79,9 @@ impl Checkpoint {
         let (header, metadata) =
             SafeTensors::read_metadata(source.bytes()).map_err(|error| malformed(explain(&error, source.bytes())))?;
         let data = header + 8;
+        if let Some(name) = duplicate_name(&source.bytes()[8..data]) {
+            return Err(malformed(format!("tensor `{name}` stands twice in the header")));
+        }
         let mut tensors = Vec::new();
         // In file order, which is the order of the state dict for files that were written that way.
         for name in metadata.offset_keys() {
@@ -233,6 +239,29 @@ impl<'a> TensorRef<'a> {
         self.info.dtype.decode(bytes, scratch);
         scratch
     }
+}
+
+/// The first name that a header holds twice: JSON readers silently take the last.
+fn duplicate_name(header: &[u8]) -> Option<String> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of tensors")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let (mut seen, mut twice) = (HashSet::new(), None);
+            while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+                if let Some(name) = seen.replace(name) {
+                    twice.get_or_insert(name);
+                }
+            }
+            Ok(twice)
+        }
+    }
+    serde_json::Deserializer::from_slice(header).deserialize_map(Names).ok().flatten()
 }
 
 fn explain(error: &safetensors::SafeTensorError, bytes: &[u8]) -> String {

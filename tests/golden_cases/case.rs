@@ -38,7 +38,8 @@ pub fn find(root: &Path) -> io::Result<Vec<Case>> {
             } else if let Some(stem) = stem.strip_suffix(".json").filter(|stem| !stem.starts_with('_')) {
                 let json = read(&entry)?;
                 // pool.json and the like describe inputs, not cases.
-                let is_case = json.get("method").is_some() || !matches!(name.as_str(), "fusion_bench" | "mergekit" | "moe");
+                let is_case =
+                    json.get("method").is_some() || !matches!(name.as_str(), "fusion_bench" | "mergekit" | "moe");
                 if is_case && name != "models" {
                     let id = json["id"].as_str().map_or_else(|| format!("{name}/{stem}"), str::to_owned);
                     cases.push(Case { id, family: name.clone(), folder: family.clone(), json });
@@ -50,7 +51,8 @@ pub fn find(root: &Path) -> io::Result<Vec<Case>> {
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<_>>()?;
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<_>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -60,7 +62,8 @@ fn file_name(path: &Path) -> String {
 }
 
 fn read(path: &Path) -> io::Result<Json> {
-    serde_json::from_slice(&std::fs::read(path)?).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    serde_json::from_slice(&std::fs::read(path)?)
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
 
 impl Case {

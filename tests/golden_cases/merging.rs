@@ -13,7 +13,10 @@ use std::sync::Mutex;
 
 /// A peer's method in our words.
 enum Ours {
-    Method { id: &'static str, params: Vec<(&'static str, Value)> },
+    Method {
+        id: &'static str,
+        params: Vec<(&'static str, Value)>,
+    },
     /// One coefficient an expert; for what lies outside our sliders' ranges too.
     Coefficients(Origin, Vec<f64>),
     /// `[expert][tensor]`, tensors in the base's order.
@@ -49,15 +52,26 @@ pub fn run(root: &Path, case: &Case) -> Result {
 /// Whether the method works on task vectors; the reason to skip it where we do not have it.
 fn needs_base(case: &Case) -> std::result::Result<bool, Skip> {
     match (case.family.as_str(), case.method()) {
-        (_, "simple_average" | "weighted_average" | "linear_interpolation" | "slerp") | ("mergekit", "linear") => Ok(false),
+        (_, "simple_average" | "weighted_average" | "linear_interpolation" | "slerp") | ("mergekit", "linear") => {
+            Ok(false)
+        }
         (
             "fusion_bench",
-            "task_arithmetic" | "adamerging_task_wise" | "adamerging_layer_wise" | "ties_merging" | "magmax" | "model_stock"
-            | "dare_task_arithmetic" | "dare_ties_merging" | "dare_simple_average",
+            "task_arithmetic"
+            | "adamerging_task_wise"
+            | "adamerging_layer_wise"
+            | "ties_merging"
+            | "magmax"
+            | "model_stock"
+            | "dare_task_arithmetic"
+            | "dare_ties_merging"
+            | "dare_simple_average",
         )
         | ("mergekit", "task_arithmetic" | "model_stock") => Ok(true),
         ("mergekit", "ties") => Err("ties: mergekit trims each tensor by itself".to_owned()),
-        ("mergekit", "dare_linear" | "dare_ties") => Err(format!("{}: mergekit keeps each delta's L1 norm", case.method())),
+        ("mergekit", "dare_linear" | "dare_ties") => {
+            Err(format!("{}: mergekit keeps each delta's L1 norm", case.method()))
+        }
         (_, other) => Err(format!("{other}: not built yet")),
     }
 }
@@ -398,9 +412,7 @@ impl<'a> Excuses<'a> {
             return Some(origin + terms.sum::<Option<f64>>()?);
         }
         let combine = |entries: &[f64]| match &self.selection {
-            Selection::Largest => {
-                entries.iter().fold(0.0f64, |best, x| if x.abs() >= best.abs() { *x } else { best })
-            }
+            Selection::Largest => entries.iter().fold(0.0f64, |best, x| if x.abs() >= best.abs() { *x } else { best }),
             Selection::Ties { merge, majority } => disjoint(entries, &self.thresholds, merge, *majority),
             Selection::Sum | Selection::None => entries.iter().sum(),
         };
