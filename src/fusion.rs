@@ -14,6 +14,10 @@ mod method;
 mod pool;
 pub mod registry;
 mod similarity;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use ensemble::EnsembleRule;
 pub use error::FusionError;

@@ -44,26 +44,27 @@ pub fn plan(set: &ParamSet, pool: &Pool, ignore: &[String], cx: &mut Context<'_>
     Ok(LinearPlan::per_tensor(Origin::Base, pool, vec![row; experts]))
 }
 
-/// t of one tensor.
+/// t of one tensor: how far towards the mean.
 fn ratio(params: &Params, experts: usize, product: &Products) -> f64 {
     let pairs = (0..experts).flat_map(|i| (i + 1..experts).map(move |j| (i, j)));
     let count = (experts * (experts - 1) / 2) as f64;
-    let n = experts as f64;
+    let norms = |i: usize, j: usize| product.at(i, i).sqrt() * product.at(j, j).sqrt();
     if params.average == "cosines" {
         // mergekit's floor under the product of norms.
-        let cosine = |(i, j)| {
-            let norms: f64 = product.at(i, i).sqrt() * product.at(j, j).sqrt();
-            (product.at(i, j) / norms.max(1e-6)).clamp(-1.0, 1.0)
-        };
-        let mean = pairs.map(cosine).sum::<f64>() / count;
-        return n * mean / ((n - 1.0) * mean + 1.0);
+        let cosine = |(i, j)| (product.at(i, j) / norms(i, j).max(1e-6)).clamp(-1.0, 1.0);
+        return towards_mean(experts, pairs.map(cosine).sum::<f64>() / count, 0.0);
     }
     // FusionBench's guard against zero vectors, which also matters for very small ones.
     const EPSILON: f64 = 1e-8;
-    let angle = |(i, j)| {
-        let norms = (product.at(i, i) * product.at(j, j)).sqrt();
-        (product.at(i, j) / (norms + EPSILON)).clamp(-1.0, 1.0).acos()
-    };
-    let cosine = (pairs.map(angle).sum::<f64>() / count).cos();
-    n * cosine / ((n - 1.0) * cosine + 1.0 + EPSILON)
+    let angle = |(i, j)| (product.at(i, j) / (norms(i, j) + EPSILON)).clamp(-1.0, 1.0).acos();
+    towards_mean(experts, (pairs.map(angle).sum::<f64>() / count).cos(), EPSILON)
+}
+
+/// T cos φ / (1 + (T − 1) cos φ)
+fn towards_mean(experts: usize, cosine: f64, epsilon: f64) -> f64 {
+    let n = experts as f64;
+    let divisor = (n - 1.0) * cosine + 1.0 + epsilon;
+    // The pole: task vectors that cancel, as two that are opposite do (any two scalars may). There is no best point on
+    // the line to the mean, so the base is kept.
+    if divisor.abs() < 1e-6 { 0.0 } else { n * cosine / divisor }
 }

@@ -1,0 +1,85 @@
+//! Small pools for tests.
+
+use super::{Context, Fused, FusionError, Method, Pool, find};
+use crate::cancel::Cancel;
+use crate::params::{ParamSet, Value};
+use crate::weights::{Checkpoint, DType, Data, Source, StateDict, Tensor};
+
+/// A float tensor.
+pub fn tensor(name: &str, shape: &[usize], dtype: DType, values: Vec<f32>) -> Tensor {
+    assert_eq!(shape.iter().product::<usize>(), values.len());
+    Tensor { name: name.to_owned(), shape: shape.to_vec(), dtype, data: Data::Float(values) }
+}
+
+/// An integer buffer with one element.
+pub fn counter(name: &str, value: i64) -> Tensor {
+    Tensor { name: name.to_owned(), shape: vec![], dtype: DType::I64, data: Data::Raw(value.to_le_bytes().to_vec()) }
+}
+
+/// A checkpoint in memory.
+pub fn checkpoint(tensors: Vec<Tensor>) -> Checkpoint {
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    let bytes = safetensors::serialize(views, None).unwrap();
+    Checkpoint::from_source("test", Source::Owned(bytes.into())).unwrap()
+}
+
+/// A checkpoint with the values of a flat vector: a matrix, a 4-D tensor, a scalar, an empty tensor and a
+/// vector, in the order in which safetensors files hold them.
+pub fn model(values: &[f32]) -> Checkpoint {
+    assert_eq!(values.len(), ELEMENTS);
+    let shapes: [(&str, &[usize]); 5] = [
+        ("encoder.layers.0.fc.weight", &[3, 4]),
+        ("encoder.layers.1.conv.weight", &[2, 1, 2, 2]),
+        ("logit_scale", &[]),
+        ("nothing", &[0, 3]),
+        ("post_layernorm.bias", &[3]),
+    ];
+    let mut rest = values;
+    let tensors = shapes.map(|(name, shape)| {
+        let (now, later) = rest.split_at(shape.iter().product());
+        rest = later;
+        tensor(name, shape, DType::F32, now.to_vec())
+    });
+    checkpoint(tensors.into())
+}
+
+/// Elements of a [`model`].
+pub const ELEMENTS: usize = 12 + 8 + 1 + 3;
+
+pub fn pool(base: Option<&[f32]>, experts: &[Vec<f32>]) -> Pool {
+    let experts = experts.iter().enumerate().map(|(at, values)| (format!("expert {at}"), model(values)));
+    Pool::new(base.map(model), experts.collect()).unwrap()
+}
+
+pub fn params(method: &Method, given: &[(&str, Value)]) -> ParamSet {
+    ParamSet::checked(method.specs, given.iter().cloned()).unwrap()
+}
+
+/// Runs a method and computes its weights.
+pub fn fuse(id: &str, given: &[(&str, Value)], pool: &Pool) -> Result<StateDict, FusionError> {
+    let method = find(id)?;
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    let mut cx = Context::new(&cancel, &mut silent);
+    match method.run(&params(method, given), pool, &mut cx)? {
+        Fused::Linear(plan) => plan.materialise(pool, &mut cx),
+        Fused::Weights(weights) => Ok(weights),
+        Fused::Ensemble(rule) => panic!("{id} is an ensemble: {rule:?}"),
+    }
+}
+
+/// All float values, tensor after tensor.
+pub fn flat(weights: &StateDict) -> Vec<f32> {
+    weights.tensors().iter().filter_map(Tensor::values).flatten().copied().collect()
+}
+
+/// The values of [`fuse`] that must succeed.
+pub fn fused(id: &str, given: &[(&str, Value)], pool: &Pool) -> Vec<f32> {
+    flat(&fuse(id, given, pool).unwrap())
+}
+
+pub fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    for (at, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance, "element {at}: {a} and {b}");
+    }
+}
