@@ -9,11 +9,11 @@
 //! | `models` | architectures as burn modules, one file a family | params, weights |
 //! | [`tasks`] | data sets, splits, preprocessing, metrics | fusion, models and below |
 //! | `zoo` | the embedded checkpoints and data, and how they were trained | tasks and below |
-//! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
 //! | [`store`] | run history (SQLite), state and cache files | – |
 //! | [`charts`] | series, decimation, plotters scenes, tables | – |
-//! | `cli` | one file a subcommand | engine and below |
+//! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
 //! | [`tui`] | model, messages, update, view | engine and below |
+//! | `cli` | one file a subcommand | tui and below |
 //!
 //! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
 

@@ -1,1 +1,3 @@
+//! The fusebench binary: arguments in, exit code out.
+
 fn main() {}

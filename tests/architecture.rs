@@ -6,7 +6,7 @@ mod source;
 
 use source::{Source, named_from_root, tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// External crates that only some rooms may name.
 const RESERVED: &[(&str, &[&str])] = &[
@@ -19,8 +19,13 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
 ];
 
+/// The repository; the variable is set by cargo, or by hand to look at another checkout.
+fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 fn sources() -> Vec<Source> {
-    let sources = source::read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let sources = source::read_all(&root().join("src"));
     assert!(sources.len() > 50, "only {} files found", sources.len());
     sources
 }
@@ -32,7 +37,11 @@ fn fail_if_any(violations: &[String], rule: &str) {
 /// From `src/lib.rs`'s table: each room with the rooms that it may use.
 fn allowed(table: &str) -> BTreeMap<String, BTreeSet<String>> {
     let names = |cell: &str| -> Vec<String> {
-        cell.split([',', ' ']).map(|name| name.trim_matches(['[', ']', '`'])).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        cell.split([',', ' '])
+            .map(|name| name.trim_matches(['[', ']', '`']))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let rows: Vec<(Vec<String>, String)> = table
         .lines()
@@ -69,7 +78,7 @@ fn allowed(table: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn lib() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap()
+    std::fs::read_to_string(root().join("src/lib.rs")).unwrap()
 }
 
 #[test]
@@ -91,9 +100,9 @@ fn the_table_lists_every_room() {
     let lib = lib();
     let allowed = allowed(&lib);
     let (tokens, _) = without_tests(tokens(&lib));
-    let mut modules: Vec<_> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1].clone()).collect();
-    modules.sort();
-    assert_eq!(modules, allowed.into_keys().collect::<Vec<_>>(), "modules of src/lib.rs, rooms of its table");
+    let modules: BTreeSet<_> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1].clone()).collect();
+    let missing: Vec<_> = modules.into_iter().filter(|module| !allowed.contains_key(module)).collect();
+    fail_if_any(&missing, "modules of src/lib.rs that its table does not list");
 }
 
 #[test]
@@ -151,6 +160,8 @@ fn every_file_belongs_to_a_module() {
     let roots = [Path::new("lib.rs"), Path::new("main.rs")];
     let orphans: Vec<_> = sources
         .iter()
+        // The registry declares these by a macro, and tests that it has them all.
+        .filter(|source| !source.path.starts_with("fusion/methods"))
         .filter(|source| !roots.contains(&source.path.as_path()) && !declared.contains(&source.path))
         .map(|source| source.path.display().to_string())
         .collect();

@@ -64,7 +64,9 @@ pub fn read_all(folder: &Path) -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let (tokens, test_modules) = without_tests(tokens(&text));
-                let inside = if path.parent() == Some(folder) && ["lib.rs", "main.rs"].map(|root| folder.join(root)).contains(&path) {
+                let inside = if path.parent() == Some(folder)
+                    && ["lib.rs", "main.rs"].map(|root| folder.join(root)).contains(&path)
+                {
                     folder.to_owned()
                 } else {
                     path.with_extension("")
