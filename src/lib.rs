@@ -6,9 +6,9 @@
 //! | [`params`] | hyper-parameter schema: one declaration drives slider, form, TOML, `--set`, JSON Schema, docs | – |
 //! | [`weights`] | checkpoints as named tensors: safetensors, dtypes, atomic writer | params |
 //! | [`fusion`] | method contract, registry, kernels, the methods | params, weights |
-//! | `models` | architectures as burn modules, one file a family | params, weights |
+//! | [`models`] | architectures as burn modules, one file a family | params, weights |
 //! | [`tasks`] | data sets, splits, preprocessing, metrics | fusion, models and below |
-//! | `zoo` | the embedded checkpoints and data, and how they were trained | tasks and below |
+//! | [`zoo`] | the embedded checkpoints and data, and how they were trained | tasks and below |
 //! | [`store`] | run history (SQLite), state and cache files | – |
 //! | [`charts`] | series, decimation, plotters scenes, tables | – |
 //! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
@@ -22,9 +22,11 @@ pub mod charts;
 pub mod engine;
 pub mod files;
 pub mod fusion;
+pub mod models;
 pub mod params;
 pub mod store;
 pub mod tasks;
 pub mod text;
 pub mod tui;
 pub mod weights;
+pub mod zoo;

@@ -1,0 +1,25 @@
+//! The vision tower of CLIP (Radford et al., arXiv:2103.00020), in exactly Hugging Face's layout and names.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config` | sizes, from `config.json` |
+//! | `layout` | names, shapes and order of the tensors |
+//! | `module` | the tensors, by name, in the layout that runs fast |
+//! | `forward` | the forward pass in burn operations: every device, differentiable |
+//! | `host` | the same pass for the CPU: burn's GEMM with hand-written loops between |
+//! | `kernels` | those loops |
+//! | `init` | random weights to start training from |
+
+mod config;
+mod forward;
+mod host;
+mod init;
+mod kernels;
+mod layout;
+mod module;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Activation, ClipVitConfig};
+pub use init::random_weights;
+pub use module::ClipVit;

@@ -1,0 +1,48 @@
+//! What can be wrong with a zoo.
+
+use crate::fusion::FusionError;
+use crate::models::ModelError;
+use crate::weights::WeightsError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum ZooError {
+    #[error("the zoo lacks {file}{}", .dir.as_ref().map_or_else(String::new, |dir| format!(" (looked in {})", dir.display())))]
+    Missing { file: String, dir: Option<PathBuf> },
+    #[error("training data are not part of the binary ({file})")]
+    NotEmbedded { file: String },
+    #[error("cannot read {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{file} of the zoo is damaged: {reason}")]
+    Damaged { file: String, reason: String },
+    #[error("the zoo has no task `{task}`")]
+    UnknownTask { task: String },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("the zoo's models do not fit together: {0}")]
+    Pool(#[from] FusionError),
+    #[error("the zoo's model: {0}")]
+    Model(#[from] ModelError),
+}
+
+impl ZooError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => {
+                "give the folder that holds tasks, checkpoints and data (assets/zoo in the repository), or rebuild it with `fusebench zoo train`"
+            }
+            Self::NotEmbedded { .. } => "run from a checkout of the repository and give its folder assets/zoo",
+            Self::Io { .. } => "check that the path exists and can be read",
+            Self::Damaged { .. } => {
+                "restore the file from the repository, or rebuild the zoo with `fusebench zoo train`"
+            }
+            Self::UnknownTask { .. } => "`fusebench tasks` lists them",
+            Self::Weights(error) => error.hint(),
+            Self::Pool(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+        }
+    }
+}
