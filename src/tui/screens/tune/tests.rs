@@ -355,7 +355,7 @@ mod kinds {
         /// Coefficient of the summed task vectors.
         scaling: f32 = float(0.3, 0.0, 2.0, 0.05).symbol("λ");
         /// Share of entries that are kept.
-        keep: i64 = int(20, 0, 100, 5).unit("%").costly();
+        keep: usize = int(20, 0, 100, 5).unit("%").costly();
         /// How kept entries are combined.
         merge: String = choice("sum", &["sum", "mean", "max"]);
         /// Divide by the kept share.
