@@ -163,18 +163,6 @@ pub fn opened(model: &mut Model, fx: &mut Vec<Effect>) {
     }
 }
 
-<<<<<<< HEAD
-pub fn view(_model: &Model, _area: Rect, _cx: &mut Cx<'_>) {}
-
-/// Names of the experts that the recipe combines, in pool order.
-#[must_use]
-pub fn experts(model: &Model) -> &[String] {
-    &model.catalog.experts
-}
-
-/// Combines these experts from now on.
-pub fn set_experts(_model: &mut Model, _experts: Vec<String>, _fx: &mut Vec<Effect>) {}
-=======
 pub fn pane(model: &mut Model, _step: isize) {
     model.tune.pane = match model.tune.pane {
         Pane::Form => Pane::Results,
@@ -189,4 +177,14 @@ pub fn mouse(model: &mut Model, hit: Hit, fx: &mut Vec<Effect>) {
 pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     jobs::heard(model, event, fx);
 }
->>>>>>> 2176038 (feat(tui): Tune and Run screens, shared widgets, run reducer; feat(tasks): Wilson intervals and McNemar's test)
+
+/// Names of the experts that the recipe combines, in pool order.
+#[must_use]
+pub fn experts(model: &Model) -> &[String] {
+    &model.tune.setting.experts
+}
+
+/// Combines these experts from now on; names that the pool does not have are left out.
+pub fn set_experts(model: &mut Model, experts: Vec<String>, fx: &mut Vec<Effect>) {
+    actions::set_experts(model, &experts, fx);
+}

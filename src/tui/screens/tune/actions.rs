@@ -296,17 +296,25 @@ pub fn use_method(model: &mut Model, method: &'static Method, fx: &mut Vec<Effec
     change_to(model, next, Key::Single, fx);
 }
 
-/// Takes an expert in or leaves it out; per-expert values follow the experts.
+/// Takes an expert in or leaves it out.
 pub fn toggle_expert(model: &mut Model, at: usize, fx: &mut Vec<Effect>) {
-    let all: Vec<String> = model.catalog.experts.clone();
-    let Some(name) = all.get(at) else { return };
+    let Some(name) = model.catalog.experts.get(at) else { return };
+    let before = &model.tune.setting.experts;
+    let chosen = |other: &&String| before.contains(*other) != (*other == name);
+    let experts: Vec<String> = model.catalog.experts.iter().filter(chosen).cloned().collect();
+    set_experts(model, &experts, fx);
+}
+
+/// Combines other experts; per-expert values follow the experts.
+pub fn set_experts(model: &mut Model, experts: &[String], fx: &mut Vec<Effect>) {
     let before = model.tune.setting.clone();
-    let chosen = |other: &String| before.experts.contains(other) != (other == name);
-    let experts: Vec<String> = all.iter().filter(|other| chosen(other)).cloned().collect();
+    // In pool order, whatever the order they were chosen in.
+    let experts = model.catalog.experts.iter().filter(|name| experts.contains(*name)).cloned().collect();
     let blocks = model.catalog.groups.len();
     let mut next = Setting { experts, ..before.clone() };
     for spec in next.method.specs {
         let moved = form::rechoose(&value(&before, spec), spec, &before.experts, &next.experts, blocks);
+        // The numbers come from the old value and the default, so they fit.
         let _ = next.params.set(next.method.specs, spec.name, moved);
     }
     change_to(model, next, Key::Single, fx);

@@ -47,6 +47,10 @@ pub fn saved(model: &Model) -> String {
 /// Takes up what [`saved`] gave in an earlier session; whatever does not fit any more is left out.
 pub fn restore(model: &mut Model, json: &str, fx: &mut Vec<Effect>) {
     let Ok(remembered) = serde_json::from_str::<Remembered>(json) else { return };
+    // A person may have moved a slider already while the store was being opened.
+    if model.tune.edits.depth() != (0, 0) {
+        return;
+    }
     let Some(setting) = setting_of(model, &remembered.recipe, remembered.tuned_on_test) else { return };
     model.tune.advanced = remembered.advanced;
     model.tune.setting = setting;

@@ -236,7 +236,7 @@ fn methods_are_chosen_from_the_list_and_keep_their_values() {
     command(&mut model, "tune.more", &mut fx);
     command(&mut model, "tune.method", &mut fx);
     let text = shot(&model).text();
-    assert!(text.contains("Merging") && text.contains("Simple Average"), "{text}");
+    assert!(text.contains("Merging") && text.contains("Simple average"), "{text}");
     let at = |id: &str| model.catalog.methods.iter().position(|method| method.id == id).unwrap();
     let (average, arithmetic) = (at("simple_average"), at("task_arithmetic"));
     model.tune.menu = Some(Menu::Methods { cursor: average });
@@ -277,7 +277,7 @@ fn a_sweep_finds_the_best_value_and_lets_nudges_go_first() {
     assert!(first[0].1.limit.is_some());
     play(&mut model, first[0].0, &first[0].1, 0.5, &mut fx);
     // A nudge: the engine drops the sweep's point and takes the nudge.
-    command(&mut model, "tune.more", &mut fx);
+    command(&mut model, "tune.less", &mut fx);
     let nudge = submitted(&mut fx).remove(0);
     hear(&mut model, &Event::Cancelled { run: first[0].0 }, &mut fx);
     assert!(submitted(&mut fx).is_empty(), "the sweep waits");

@@ -141,6 +141,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(scroll(3, 5, 0), 2);
+        assert_eq!(scroll(3, 5, 0), 3);
     }
 }

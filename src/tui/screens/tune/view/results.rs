@@ -15,8 +15,8 @@ use ratatui::style::Style;
 
 /// Columns of `81.3 ±1.2`.
 const NUMBER: u16 = 10;
-/// Columns of ` ▲+12.3`.
-const DELTA: u16 = 7;
+/// Columns of ` ▲+12.3`, and of `vs λ=0.3`.
+const DELTA: u16 = 9;
 
 /// What the pane is called: the split, and whether it has been used for tuning.
 pub fn title(model: &Model) -> String {
@@ -231,7 +231,8 @@ fn gap_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let Some(share) = share.and_then(|((mean, _), (base, expert))| recovered(mean, base, expert)) else { return };
     let arrow = cx.symbol("→", "->");
     let text = format!("{:>3.0} %", share * 100.0);
-    spans(cx, area, &[(&text, style), (&format!(" of the gap base {arrow} experts recovered"), theme.dim)]);
+    let of = if area.width >= 46 { format!(" of the gap base {arrow} experts recovered") } else { format!(" of base {arrow} experts") };
+    spans(cx, area, &[(&text, style), (&of, theme.dim)]);
 }
 
 /// The numbers behind the marks, where there is a second line a task.
@@ -240,15 +241,8 @@ fn details(model: &Model, slot: &Slot, area: Rect, cx: &mut Cx<'_>) {
     let dim = cx.theme.dim;
     let percent = |x: Option<f64>| x.map_or_else(|| "  - ".to_owned(), |x| format!("{:4.1}", x * 100.0));
     let (base, expert) = (percent(recorded.base), percent(recorded.expert));
-    let mut used = spans(
-        cx,
-        area,
-        &[("base ", dim), (&base, cx.theme.base), ("  own expert ", dim), (&expert, cx.theme.expert)],
-    );
-    if let Some(score) = slot.score {
-        used += 2;
-        line(cx, from(area, used), &format!("{:>5}/{}", score.seen, score.total), dim);
-    }
+    // Nothing here changes while samples come in: a live frame stays small.
+    spans(cx, area, &[("base ", dim), (&base, cx.theme.base), ("  own expert ", dim), (&expert, cx.theme.expert)]);
 }
 
 fn legend_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {

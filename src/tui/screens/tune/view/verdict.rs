@@ -4,7 +4,7 @@ use crate::tui::model::Model;
 use crate::tui::screens::tune::board::{Delta, Verdict, delta};
 use crate::tui::screens::tune::remember::label;
 use crate::tui::view_cx::Cx;
-use crate::tui::widgets::text::{line, row, spans};
+use crate::tui::widgets::text::{line, row, spans, wrap};
 use ratatui::layout::Rect;
 
 /// Tasks with a real difference, largest first.
@@ -39,7 +39,10 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     if pinned.setting == model.tune.setting {
         let then = if pinned.automatic { "the result you started from" } else { "the pinned result" };
         let arrows = cx.symbol("← →", "left/right");
-        line(cx, row(area, 0), &format!("This is {then}. Move the slider with {arrows} and compare."), theme.dim);
+        let text = format!("This is {then}: move the slider with {arrows} and compare.");
+        for (y, text) in wrap(&text, usize::from(area.width)).iter().enumerate() {
+            line(cx, row(area, y as u16), text, theme.dim);
+        }
         return;
     }
     let Some(found) = differences(model) else {
