@@ -34,7 +34,7 @@ fn explorer() -> Explorer {
 fn starts_takes_keys_and_leaves_the_terminal_as_it_was() {
     let mut explorer = explorer();
     let pty = &mut explorer.pty;
-    assert_eq!(pty.modes().0, true, "alternate screen");
+    assert!(pty.modes().0, "alternate screen");
     assert!(!pty.is_cooked(), "raw mode");
     pty.types("6");
     pty.sees("combines fine-tuned");
@@ -42,8 +42,6 @@ fn starts_takes_keys_and_leaves_the_terminal_as_it_was() {
     pty.sees("Commands");
     pty.types("\x1b");
     pty.waits("palette closed", |pty| !pty.text().contains("Commands"));
-    // The engine may be at its first preview: then q asks.
-    pty.settles();
     pty.types("q");
     assert_eq!(pty.ends(), 0);
     pty.is_restored();
@@ -92,7 +90,11 @@ fn stops_and_goes_on_like_any_program() {
     let mut explorer = explorer();
     let pty = &mut explorer.pty;
     for by_key in [true, false] {
-        if by_key { pty.types("\x1a") } else { pty.signal(Signal::TSTP) }
+        if by_key {
+            pty.types("\x1a")
+        } else {
+            pty.signal(Signal::TSTP)
+        }
         pty.waits("a stop", |pty| pty.state() == 'T');
         pty.is_restored();
         pty.signal(Signal::CONT);
@@ -119,12 +121,41 @@ fn an_outside_stop_is_survived() {
 fn ctrl_c_twice_ends_it() {
     let mut explorer = explorer();
     let pty = &mut explorer.pty;
-    pty.settles();
+    // The first preview is at work; it would be cancelled first.
+    pty.waits("rest", |pty| pty.text().contains("cpu") && !pty.text().contains("working"));
     pty.types("\x03");
     pty.sees("Quit fusebench?");
     pty.types("\x03");
     assert_eq!(pty.ends(), 0);
     pty.is_restored();
+}
+
+#[test]
+fn ctrl_c_stops_what_is_running_first() {
+    let mut explorer = explorer();
+    let pty = &mut explorer.pty;
+    pty.sees("working");
+    pty.types("\x03");
+    pty.sees("cancelling");
+    pty.waits("rest", |pty| !pty.text().contains("working"));
+    assert!(pty.modes().0, "still there");
+}
+
+#[test]
+fn the_first_preview_streams_into_the_bars_at_a_bounded_rate() {
+    let explorer = explorer();
+    let pty = &explorer.pty;
+    pty.sees("working");
+    let (before, began) = (pty.bytes(), std::time::Instant::now());
+    pty.waits("rest", |pty| !pty.text().contains("working"));
+    let seconds = began.elapsed().as_secs_f64();
+    let live = String::from_utf8_lossy(&pty.bytes()[before.len()..]).into_owned();
+    let frames: Vec<usize> = live.split("\x1b[?2026h").skip(1).map(|frame| frame.len() + 8).collect();
+    let average = frames.iter().sum::<usize>() / frames.len().max(1);
+    println!("{} frames in {seconds:.1} s, {average} bytes a frame", frames.len());
+    assert!(frames.len() > 2, "nothing was streamed");
+    assert!((frames.len() as f64) < 31.0 * seconds + 5.0, "{} frames in {seconds} s", frames.len());
+    assert!(average <= 600, "{average} bytes a frame");
 }
 
 #[test]
@@ -140,7 +171,8 @@ fn an_idle_second_costs_no_byte() {
 fn layout_is_remembered() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().display().to_string();
-    let start = || Pty::start(env!("CARGO_BIN_EXE_fusebench"), &["--device", "cpu"], &[("FUSEBENCH_HOME", &folder)], (120, 40));
+    let start =
+        || Pty::start(env!("CARGO_BIN_EXE_fusebench"), &["--device", "cpu"], &[("FUSEBENCH_HOME", &folder)], (120, 40));
     let mut first = start();
     first.sees("2 Tune");
     first.types("6");

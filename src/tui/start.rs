@@ -24,7 +24,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
 /// Shortest time between frames at the machine itself, and over a link that may be slow.
@@ -56,6 +56,12 @@ pub enum TuiError {
 }
 
 impl TuiError {
+    /// Whether what the person gave is wrong, and not the machine.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Terminal(_))
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -87,6 +93,8 @@ pub fn run(options: Options) -> Result<ExitCode, TuiError> {
     let log = paths.as_ref().and_then(|paths| log::start(&paths.logs));
     let catalog = Arc::new(catalog(&options.zoo));
     let mut model = Model::new(Arc::clone(&catalog), (0, 0));
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    model.started_unix = i64::try_from(since_1970.as_secs()).unwrap_or_default();
     model.themes = look.themes.iter().map(|theme| theme.name.clone()).collect();
     let wanted = options.theme.as_deref().map_or(look.caps.theme(), theme_name);
     model.theme = model.themes.iter().position(|name| name == wanted).unwrap_or(0);
