@@ -10,12 +10,15 @@ mod methods;
 mod output;
 mod presets;
 mod probe;
+mod progress;
 mod run;
+mod runner;
 mod signals;
 mod tasks;
+mod verify;
 mod zoo;
 
-use args::{Args, Command};
+use args::{Args, Command, Zoo};
 use clap::Parser;
 use error::CliError;
 use std::process::ExitCode;
@@ -45,7 +48,7 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         Some(Command::Tasks(args)) => tasks::run(args, global).map(done),
         Some(Command::Checkpoints(args)) => checkpoints::run(args, global).map(done),
         Some(Command::Presets(args)) => presets::run(args).map(done),
-        Some(Command::Zoo(command)) => zoo::run(command, global).map(done),
+        Some(Command::Zoo(Zoo::Verify(args))) => verify::run(args, global).map(done),
         Some(Command::Doctor(args)) => doctor::run(args, global).map(done),
         Some(Command::Schema) => documents::schema().map(done),
         Some(Command::Completions { shell }) => documents::completions(*shell).map(done),

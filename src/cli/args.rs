@@ -16,6 +16,8 @@ const STYLES: Styles = Styles::styled()
     .valid(AnsiColor::Green.on_default());
 
 const EXAMPLES: &str = "\
+Without a command it opens the explorer; without a terminal it runs task arithmetic and prints the table.
+
 Examples:
   fusebench                                       explore: pick a method, move its sliders
   fusebench run ties                              one recipe, evaluated on every task, as a table
@@ -25,9 +27,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or input, 130 and 143 interrupted.";
 
-/// Explore deep model fusion: move a slider, watch eight tasks respond.
-///
-/// Without a command, opens the explorer; without a terminal, runs task arithmetic and prints the table.
+/// Explore deep model fusion: move a slider, watch eight tasks respond
 #[derive(Debug, Parser)]
 #[command(name = "fusebench", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
@@ -40,7 +40,6 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, ClapArgs)]
-#[command(next_help_heading = "Options")]
 pub struct Global {
     /// Folder with checkpoints and data instead of the zoo in the binary
     #[arg(long, global = true, value_name = "DIR")]
@@ -79,7 +78,7 @@ pub enum Command {
     Checkpoints(Listing),
     /// List the built-in presets, or print one
     Presets(Named),
-    /// Build or check the zoo
+    /// Check the zoo
     #[command(subcommand)]
     Zoo(Zoo),
     /// Tell what was found on this machine, and what was not and why
@@ -194,20 +193,8 @@ impl From<SplitArg> for Split {
 
 #[derive(Debug, Subcommand)]
 pub enum Zoo {
-    /// Train base and experts from the training data; resumes where it was interrupted
-    Train(ZooTrain),
     /// Evaluate base and experts again and compare with the recorded scores
     Verify(Listing),
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub struct ZooTrain {
-    /// Folder for checkpoints, heads and scores
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Seed of initialisation, order and augmentation
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {

@@ -41,7 +41,7 @@ pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
                 "bytes": row.bytes,
                 "dtypes": row.dtypes,
                 "task_vector_norm": row.norm,
-                "sha256": row.fingerprint,
+                "fingerprint": row.fingerprint,
             })
         });
         return output::json(&rows.collect::<Vec<_>>());

@@ -57,7 +57,7 @@ fn checkpoints_are_a_base_and_an_expert_a_task() {
     for row in &rows[1..] {
         assert_eq!(row["parameters"], rows[0]["parameters"]);
         assert!(row["task_vector_norm"].as_f64().unwrap() > 0.0, "{row}");
-        assert_eq!(row["sha256"].as_str().unwrap().len(), 64, "{row}");
+        assert_eq!(row["fingerprint"].as_str().unwrap().len(), 32, "{row}");
     }
     assert!(stdout(&["checkpoints"]).contains("base"));
 }

@@ -37,6 +37,12 @@ impl Reference {
         let gap = self.expert - self.base;
         (gap > 0.0).then(|| (average - self.base) / gap)
     }
+
+    /// As [`Reference::gap_recovered`] of a report. Recorded scores are of whole splits: a part of one cannot be held
+    /// against them.
+    pub fn gap_of(zoo: &Zoo, report: &Report) -> Option<f64> {
+        Self::of(zoo, report).filter(|_| report.complete)?.gap_recovered(report.average)
+    }
 }
 
 /// Mean loss over tasks.
@@ -60,7 +66,7 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
             "loss": average_loss(report),
             "base": reference.map(|reference| reference.base),
             "expert": reference.map(|reference| reference.expert),
-            "gap_recovered": reference.and_then(|reference| reference.gap_recovered(report.average)),
+            "gap_recovered": Reference::gap_of(zoo, report),
         }),
     );
     json.insert(
@@ -84,11 +90,10 @@ pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, Cli
     let best = best(outcomes).ok_or_else(|| CliError::failure("the sweep has no runs"))?;
     let entry = |outcome: &Outcome| {
         let accuracy = |task: &TaskReport| (task.task.clone(), Json::from(task.accuracy));
-        let reference = Reference::of(zoo, &outcome.report);
         json!({
             "value": outcome.value,
             "average": outcome.report.average,
-            "gap_recovered": reference.and_then(|reference| reference.gap_recovered(outcome.report.average)),
+            "gap_recovered": Reference::gap_of(zoo, &outcome.report),
             "tasks": outcome.report.tasks.iter().map(accuracy).collect::<Map<_, _>>(),
         })
     };

@@ -47,7 +47,7 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
         report.tasks.iter().map(|task| task.n).sum::<u64>().to_string(),
     ]);
     let mut text = format!("{}\n\n{}\n", title(outcome), columns.render());
-    if let Some(share) = reference.and_then(|reference| reference.gap_recovered(report.average)) {
+    if let Some(share) = Reference::gap_of(zoo, report) {
         let _ = writeln!(text, "gap recovered: {:.1} % of the way from the base to the experts", 100.0 * share);
     }
     text + &footer(report)
@@ -58,7 +58,7 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
     let mut columns = Columns::with_header([sweep.name.as_str(), "average", "gap recovered", ""]);
     for outcome in outcomes {
         let report = &outcome.report;
-        let gap = Reference::of(zoo, report).and_then(|reference| reference.gap_recovered(report.average));
+        let gap = Reference::gap_of(zoo, report);
         let mark = if std::ptr::eq(outcome, best) { "best" } else { "" };
         columns.row([
             outcome.value.map_or_else(String::new, |value| value.to_string()),
@@ -98,7 +98,7 @@ pub fn recipe_line(outcome: &Outcome) -> String {
 fn footer(report: &Report) -> String {
     let mut text = String::new();
     if !report.complete {
-        text.push_str("note: only part of the split was evaluated; base and expert are of the whole split\n");
+        text.push_str("note: only a part of the split was evaluated; base and expert are of the whole split\n");
     }
     let _ = writeln!(text, "fused in {:.2} s, evaluated in {:.2} s", report.fuse_seconds, report.evaluate_seconds);
     text
