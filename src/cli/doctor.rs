@@ -77,7 +77,8 @@ pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
 }
 
 fn features() -> Vec<&'static str> {
-    let all = [("wgpu", cfg!(feature = "wgpu")), ("vulkan", cfg!(feature = "vulkan")), ("cuda", cfg!(feature = "cuda"))];
+    let all =
+        [("wgpu", cfg!(feature = "wgpu")), ("vulkan", cfg!(feature = "vulkan")), ("cuda", cfg!(feature = "cuda"))];
     all.into_iter().filter_map(|(name, enabled)| enabled.then_some(name)).collect()
 }
 
@@ -127,7 +128,9 @@ fn writable(path: &Path) -> bool {
 fn check_zoo(global: &Global) -> ZooCheck {
     let source = global.zoo.as_ref().map_or_else(|| "in the binary".to_owned(), |folder| folder.display().to_string());
     match open(global) {
-        Ok(zoo) => ZooCheck { source, ok: true, summary: summary(&zoo), fingerprint: Some(zoo.fingerprint().to_owned()) },
+        Ok(zoo) => {
+            ZooCheck { source, ok: true, summary: summary(&zoo), fingerprint: Some(zoo.fingerprint().to_owned()) }
+        }
         Err(error) => ZooCheck { source, ok: false, summary: error.to_string(), fingerprint: None },
     }
 }

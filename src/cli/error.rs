@@ -132,10 +132,7 @@ mod tests {
     #[test]
     fn says_what_where_and_what_to_do() {
         let error = CliError::input("unknown key `a\x1b[2J`").at("p.toml:3:1").hint("see the schema");
-        assert_eq!(
-            error.to_string(),
-            "error: unknown key `a\u{fffd}[2J`\nwhere: p.toml:3:1\nhint: see the schema"
-        );
+        assert_eq!(error.to_string(), "error: unknown key `a\u{fffd}[2J`\nwhere: p.toml:3:1\nhint: see the schema");
         assert_eq!(CliError::failure("x").to_string(), "error: x");
         assert_eq!(CliError::stdout(&io::ErrorKind::BrokenPipe.into()).to_string(), "");
     }

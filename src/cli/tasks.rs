@@ -10,9 +10,8 @@ use serde_json::json;
 
 pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
     let zoo = open(global)?;
-    let (base, expert) = (|task: &str, split| zoo.scores().base(task, split), |task: &str, split| {
-        zoo.scores().expert(task, split)
-    });
+    let (base, expert) =
+        (|task: &str, split| zoo.scores().base(task, split), |task: &str, split| zoo.scores().expert(task, split));
     if args.json {
         let tasks = zoo.tasks().iter().map(|task| {
             json!({

@@ -68,11 +68,8 @@ fn base(zoo: &Zoo, split: Split) -> Result<Job, CliError> {
 
 /// The average of one expert is that expert.
 fn expert(task: &str, split: Split) -> Job {
-    let recipe = Recipe {
-        method: "simple_average".to_owned(),
-        params: ParamSet::default(),
-        experts: vec![task.to_owned()],
-    };
+    let recipe =
+        Recipe { method: "simple_average".to_owned(), params: ParamSet::default(), experts: vec![task.to_owned()] };
     Job { kind: JobKind::Run, recipe, tasks: vec![task.to_owned()], split, limit: None }
 }
 

@@ -49,7 +49,8 @@ impl Preset {
     /// When the file cannot be read, or as [`Preset::parse`].
     pub fn load(path: &Path) -> Result<Self, PresetError> {
         let label = path.display().to_string();
-        let unreadable = |source: std::io::Error| PresetError::new(&label, None, Problem::Unreadable(source.to_string()));
+        let unreadable =
+            |source: std::io::Error| PresetError::new(&label, None, Problem::Unreadable(source.to_string()));
         if std::fs::metadata(path).map_err(unreadable)?.len() > LONGEST {
             return Err(unreadable(std::io::Error::other("larger than 1 MiB, so not a preset")));
         }

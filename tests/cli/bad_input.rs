@@ -31,11 +31,17 @@ fn settings_are_checked_before_anything_runs() {
         &["run", "task_arithmetic", "--set", "scalling=0.3"],
         &["unknown parameter `scalling`, did you mean `scaling`?", "where: --set scalling=0.3"],
     );
-    refuses(&["run", "task_arithmetic", "--set", "scaling=99"], &["`scaling` = 99 is outside", "hint: `fusebench methods task_arithmetic`"]);
+    refuses(
+        &["run", "task_arithmetic", "--set", "scaling=99"],
+        &["`scaling` = 99 is outside", "hint: `fusebench methods task_arithmetic`"],
+    );
     refuses(&["run", "task_arithmetic", "--set", "scaling=NaN"], &["is outside"]);
     refuses(&["run", "task_arithmetic", "--set", "scaling=high"], &["must be a number"]);
     refuses(&["run", "task_arithmetic", "--set", "scaling"], &["not of the form PARAM=VALUE"]);
-    refuses(&["run", "task_arithmetic", "--set", "ties.scaling=1"], &["`ties` is another method", "runs `task_arithmetic`"]);
+    refuses(
+        &["run", "task_arithmetic", "--set", "ties.scaling=1"],
+        &["`ties` is another method", "runs `task_arithmetic`"],
+    );
     refuses(&["run", "simple_average", "--set", "scaling=1"], &["simple_average has no parameters"]);
     refuses(&["run", "task_wise", "--set", "scaling=0.1,0.2"], &["has 2 values, expected 8"]);
     refuses(&["run", "task_arithmetic", "--sweep", "scaling=0:1"], &["FROM:TO:STEP", "where: --sweep scaling=0:1"]);

@@ -41,8 +41,7 @@ fn the_report_has_fusionbench_s_keys_and_adds_up() {
 #[test]
 fn settings_change_the_result_and_the_same_settings_repeat_it() {
     let run = |setting| without_times(json(&["run", "task_arithmetic", "--limit", "16", "--json", "--set", setting]));
-    let (none, again, full) =
-        (run("scaling=0"), run("task_arithmetic.scaling=0.0"), run("method.params.scaling = 1"));
+    let (none, again, full) = (run("scaling=0"), run("task_arithmetic.scaling=0.0"), run("method.params.scaling = 1"));
     assert_eq!(none, again);
     assert_eq!(full["fusebench"]["recipe"]["params"]["scaling"], 1.0);
     assert_ne!(none["average"]["loss"], full["average"]["loss"]);
@@ -67,7 +66,8 @@ fn events_are_one_json_object_a_line_in_order() {
     let text = stdout(&["run", "ties", "--limit", "8", "--events"]);
     let events: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    let first = |kind: &str| kinds.iter().position(|&other| other == kind).unwrap_or_else(|| panic!("no {kind}: {text}"));
+    let first =
+        |kind: &str| kinds.iter().position(|&other| other == kind).unwrap_or_else(|| panic!("no {kind}: {text}"));
     assert!(first("queued") < first("started") && first("started") < first("phase"), "{kinds:?}");
     assert_eq!(kinds.iter().filter(|&&kind| kind == "task_done").count(), 8);
     assert!(events.iter().any(|event| event["type"] == "estimate" && event["low"].is_number()), "{text}");
@@ -87,8 +87,7 @@ fn out_leaves_a_folder_that_reproduces_itself() {
     let mut names: Vec<String> =
         fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let expected =
-        ["bars.png", "bars.svg", "cosine.png", "cosine.svg", "recipe.toml", "report.json", "results.csv"];
+    let expected = ["bars.png", "bars.svg", "cosine.png", "cosine.svg", "recipe.toml", "report.json", "results.csv"];
     assert_eq!(names, expected);
     assert_eq!(serde_json::from_slice::<Json>(&read("report.json")).unwrap(), report);
     for chart in ["bars", "cosine"] {

@@ -64,7 +64,9 @@ fn recipe(outcomes: &[Outcome]) -> Result<String, CliError> {
 fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
     let swept = plan.sweep.as_ref().map(|sweep| sweep.name.as_str());
     let mut header: Vec<String> = swept.map(str::to_owned).into_iter().collect();
-    header.extend(["task", "split", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"].map(String::from));
+    header.extend(
+        ["task", "split", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"].map(String::from),
+    );
     let mut rows = Vec::new();
     for outcome in outcomes {
         let report = &outcome.report;
@@ -126,8 +128,12 @@ fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
     }
     let best = super::report::best(outcomes);
     if let Some(reference) = best.and_then(|best| Reference::of(zoo, &best.report)) {
-        series.push(line("base, average", false, &|_| Some(reference.base)));
-        series.push(line("experts, average", false, &|_| Some(reference.expert)));
+        // Two points are enough for a level.
+        let ends = [outcomes.first(), outcomes.last()].map(|outcome| outcome.and_then(|outcome| outcome.value));
+        for (name, level) in [("base, average", reference.base), ("experts, average", reference.expert)] {
+            let points = ends.iter().flatten().map(|&value| (value, level)).collect();
+            series.push(Line { name: name.to_owned(), points, bold: false });
+        }
     }
     let mark = best.and_then(|best| Some(Mark { x: best.value?, y: best.report.average, label: "best".to_owned() }));
     let split = best.map_or_else(String::new, |best| format!(", {} split", best.report.split));

@@ -141,10 +141,7 @@ mod tests {
 
     #[test]
     fn sweeps_include_both_ends_without_dust() {
-        assert_eq!(
-            values("scaling=0:1:0.1").unwrap(),
-            [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-        );
+        assert_eq!(values("scaling=0:1:0.1").unwrap(), [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]);
         assert_eq!(values("task_arithmetic.scaling=0.3:0.3:1").unwrap(), [0.3]);
         assert_eq!(values("scaling = 0.5, 0.1").unwrap(), [0.5, 0.1]);
     }

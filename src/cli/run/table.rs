@@ -1,8 +1,8 @@
 //! The result for people: one row a task, or one row a value of a sweep.
 
+use super::Outcome;
 use super::plan::Sweep;
 use super::report::{Reference, best};
-use super::Outcome;
 use crate::cli::output::Columns;
 use crate::engine::Report;
 use crate::fusion;
@@ -50,7 +50,7 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
     if let Some(share) = Reference::gap_of(zoo, report) {
         let _ = writeln!(text, "gap recovered: {:.1} % of the way from the base to the experts", 100.0 * share);
     }
-    text + &footer(report)
+    text + &footer(std::slice::from_ref(outcome))
 }
 
 fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
@@ -76,9 +76,11 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
         columns.render()
     );
     if best.report.split == Split::Test && outcomes.len() > 1 {
-        text.push_str("note: a value chosen on the test split looks better than it is; choose with --split validation\n");
+        text.push_str(
+            "note: a value chosen on the test split looks better than it is; choose with --split validation\n",
+        );
     }
-    text + &footer(&best.report)
+    text + &footer(outcomes)
 }
 
 fn title(outcome: &Outcome) -> String {
@@ -95,12 +97,14 @@ pub fn recipe_line(outcome: &Outcome) -> String {
     format!("{}{}", method.name, values.collect::<String>())
 }
 
-fn footer(report: &Report) -> String {
+fn footer(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
-    if !report.complete {
+    if outcomes.iter().any(|outcome| !outcome.report.complete) {
         text.push_str("note: only a part of the split was evaluated; base and expert are of the whole split\n");
     }
-    let _ = writeln!(text, "fused in {:.2} s, evaluated in {:.2} s", report.fuse_seconds, report.evaluate_seconds);
+    let total = |seconds: fn(&Report) -> f64| outcomes.iter().map(|outcome| seconds(&outcome.report)).sum::<f64>();
+    let (fuse, evaluate) = (total(|report| report.fuse_seconds), total(|report| report.evaluate_seconds));
+    let _ = writeln!(text, "fused in {fuse:.2} s, evaluated in {evaluate:.2} s");
     text
 }
 

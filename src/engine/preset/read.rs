@@ -69,7 +69,10 @@ impl Reader<'_> {
     }
 
     fn section<'t, 'i>(&self, table: &'t DeTable<'i>, key: &str) -> Result<Option<&'t DeTable<'i>>, PresetError> {
-        table.get(key).map(|value| value.get_ref().as_table().ok_or_else(|| self.wrong(key, "a table", value))).transpose()
+        table
+            .get(key)
+            .map(|value| value.get_ref().as_table().ok_or_else(|| self.wrong(key, "a table", value)))
+            .transpose()
     }
 
     fn method(&self, document: &DeTable<'_>) -> Result<(&'static Method, ParamSet, Option<Position>), PresetError> {
@@ -210,16 +213,28 @@ mod tests {
     fn complaints_have_line_column_and_suggestion() {
         let method = "[method]\nid = \"task_arithmetic\"\n";
         for (text, expected) in [
-            (format!("{method}[method.params]\nscalling = 0.3\n"), "p.toml:4:1: unknown parameter `scalling`, did you mean `scaling`?"),
+            (
+                format!("{method}[method.params]\nscalling = 0.3\n"),
+                "p.toml:4:1: unknown parameter `scalling`, did you mean `scaling`?",
+            ),
             (format!("{method}[method.params]\nscaling = \"x\"\n"), "p.toml:4:11: `scaling` must be a number in "),
             (format!("{method}[method.params]\nscaling = 99\n"), "p.toml:4:11: `scaling` = 99 is outside "),
             (format!("{method}[evalute]\n"), "p.toml:3:2: unknown key `evalute`, did you mean `evaluate`?"),
             (format!("{method}[evaluate]\nlimt = 3\n"), "p.toml:4:1: unknown key `limt`, did you mean `limit`?"),
-            (format!("{method}[evaluate]\nlimit = 0\n"), "p.toml:4:9: `limit` must be a whole number, one or more, got 0"),
-            (format!("{method}[evaluate]\nsplit = \"dev\"\n"), "p.toml:4:9: `split` must be \"train\", \"validation\" or \"test\", got \"dev\""),
+            (
+                format!("{method}[evaluate]\nlimit = 0\n"),
+                "p.toml:4:9: `limit` must be a whole number, one or more, got 0",
+            ),
+            (
+                format!("{method}[evaluate]\nsplit = \"dev\"\n"),
+                "p.toml:4:9: `split` must be \"train\", \"validation\" or \"test\", got \"dev\"",
+            ),
             (format!("{method}[pool]\nexperts = []\n"), "p.toml:4:11: `experts` is an empty list"),
             (format!("{method}[pool]\nexperts = [\"a\", \"a\"]\n"), "p.toml:4:17: `a` stands twice in `experts`"),
-            ("[method]\nid = \"task_arithmetics\"\n".to_owned(), "p.toml:2:6: unknown method `task_arithmetics`, did you mean `task_arithmetic`?"),
+            (
+                "[method]\nid = \"task_arithmetics\"\n".to_owned(),
+                "p.toml:2:6: unknown method `task_arithmetics`, did you mean `task_arithmetic`?",
+            ),
             ("[method]\nid = \n".to_owned(), "p.toml:2:"),
             ("[pool]\n".to_owned(), "p.toml:1:1: no method is named"),
             ("method = 3\n".to_owned(), "p.toml:1:10: `method` must be a table, got 3"),
