@@ -6,6 +6,7 @@ use super::effect::Effect;
 use super::hit::HitMap;
 use super::model::Model;
 use super::msg::Msg;
+use super::screens;
 use super::term::base64;
 use super::term::changes::changes;
 use super::term::pace::Pace;
@@ -18,7 +19,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Larger terminals are drawn on up to here: a size is only a number that somebody sent.
@@ -74,6 +75,8 @@ impl<S: Surface, O: Outside> Session<S, O> {
     pub fn new(mut model: Model, look: Look, surface: S, outside: O, interval: Duration) -> Self {
         let size = surface.size();
         model.size = (size.width, size.height);
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        model.started_unix = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
         let area = clamped(size);
         Self {
             model,
@@ -105,6 +108,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
     ) -> io::Result<Exit> {
         self.paint()?;
         self.outside.begin();
+        self.first_screen()?;
         let (mut listening, mut signalled) = (true, true);
         while self.exit.is_none() {
             let wake = self.next_wake();
@@ -144,6 +148,15 @@ impl<S: Surface, O: Outside> Session<S, O> {
             }
         }
         Ok(self.exit.unwrap_or(Exit::Quit))
+    }
+
+    /// The screen that is shown first has not been switched to, but wants to know all the same.
+    fn first_screen(&mut self) -> io::Result<()> {
+        let mut fx = Vec::new();
+        let screen = self.model.screen;
+        screens::open(&mut self.model, screen, &mut fx);
+        self.dirty.get_or_insert(false);
+        fx.into_iter().try_for_each(|effect| self.perform(effect))
     }
 
     fn now(&self) -> Duration {
