@@ -14,6 +14,7 @@ mod job;
 mod order;
 mod plan;
 mod predictor;
+mod preset;
 mod probe;
 mod score;
 mod self_test;
@@ -26,6 +27,7 @@ pub use export::write_checkpoint;
 pub use handle::Engine;
 pub use job::{Job, Recipe};
 pub use plan::default_job;
+pub use preset::{BUILTIN, Builtin, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};
 
 use plan::Plan;

@@ -3,6 +3,7 @@
 use crate::engine::{EngineError, PresetError};
 use crate::fusion::FusionError;
 use crate::text::printable;
+use crate::tui::TuiError;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -116,6 +117,13 @@ impl From<FusionError> for CliError {
             _ => Kind::Failure,
         };
         Self::new(kind, error.to_string()).hint(hint)
+    }
+}
+
+impl From<TuiError> for CliError {
+    fn from(error: TuiError) -> Self {
+        let made = if error.is_input() { Self::input } else { Self::failure };
+        made(error.to_string()).hint(error.hint())
     }
 }
 
