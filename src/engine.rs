@@ -2,8 +2,32 @@
 //!
 //! One OS thread owns the device and every tensor on it; commands go in, serialisable events come out.
 
+mod cache;
+mod device;
+mod error;
+mod evaluate;
 mod event;
+mod execution;
+mod export;
+mod handle;
 mod job;
+mod order;
+mod plan;
+mod predictor;
+mod preset;
+mod probe;
+mod score;
+mod self_test;
+mod worker;
 
+pub use device::{DeviceInfo, DeviceRequest, devices};
+pub use error::EngineError;
 pub use event::{Event, JobKind, Report, RunId, TaskReport};
+pub use export::write_checkpoint;
+pub use handle::Engine;
 pub use job::{Job, Recipe};
+pub use plan::default_job;
+pub use preset::{BUILTIN, Builtin, Position, Preset, PresetError, Problem, preset_schema};
+pub use probe::{ProbeReport, probe};
+
+use plan::Plan;

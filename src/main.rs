@@ -1,3 +1,5 @@
 //! The fusebench binary: arguments in, exit code out.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fusebench::cli::main()
+}

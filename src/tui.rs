@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod command;
 pub mod effect;
+pub mod effects;
 pub mod filter;
 pub mod footer;
 pub mod global;
@@ -14,6 +15,7 @@ pub mod key;
 pub mod keymap;
 pub mod layout;
 pub mod located;
+pub mod log;
 pub mod model;
 pub mod msg;
 pub mod overlay;
@@ -21,6 +23,7 @@ pub mod persist;
 pub mod runs;
 pub mod screens;
 pub mod session;
+pub mod start;
 pub mod tab_bar;
 pub mod term;
 #[cfg(test)]
@@ -30,3 +33,5 @@ pub mod update;
 pub mod view;
 pub mod view_cx;
 pub mod widgets;
+
+pub use start::{Options, TuiError, is_possible, run};

@@ -84,6 +84,12 @@ impl Incremental {
         self.update(plan, pool, cx, true)
     }
 
+    /// The weights that the last successful call left; nothing before the first, or after a failed one.
+    #[must_use]
+    pub fn weights(&self) -> Option<&StateDict> {
+        self.last.as_ref().filter(|last| last.applied.is_some()).map(|last| &last.fused)
+    }
+
     /// Which tensors the last successful call changed: those to be uploaded.
     #[must_use]
     pub fn changed(&self) -> &Changed {

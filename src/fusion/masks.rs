@@ -1,5 +1,6 @@
 //! Random masks that depend on what is masked and never on the order of execution.
 
+use super::kernels::wide::wide;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -24,19 +25,75 @@ impl MaskSource for SeededMasks {
         hash.update(self.seed.to_le_bytes());
         hash.update((expert as u64).to_le_bytes());
         hash.update(tensor.as_bytes());
-        let mut stream = ChaCha8Rng::from_seed(hash.finalize().into());
-        // One 32-bit word an element: the word's position is the element's.
-        stream.set_word_pos(offset as u128);
+        let key: [u8; 32] = hash.finalize().into();
+        let mut stream = ChaCha8Rng::from_seed(key);
+        // One byte of the stream an element: the byte's position is the element's.
+        stream.set_word_pos((offset / 4) as u128);
+        let threshold = Threshold::of(drop, &key);
+        let mut bytes = [0u8; 4096];
+        // The stream is drawn in whole words: an offset within one skips the bytes before it.
+        let mut skip = offset % 4;
+        let (mut position, mut rest) = (offset, keep);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at_mut(rest.len().min(bytes.len() - skip));
+            let bytes = &mut bytes[..skip + now.len()];
+            stream.fill_bytes(bytes);
+            threshold.compare(position, &bytes[skip..], now);
+            position += now.len();
+            (skip, rest) = (0, later);
+        }
+    }
+}
+
+/// The probability of being dropped, as a 32-bit number.
+#[derive(Debug, Clone, Copy)]
+struct Threshold {
+    /// The upper eight bits decide nearly always; 256 if everything is dropped.
+    high: u64,
+    low: u64,
+    key: u64,
+}
+
+impl Threshold {
+    fn of(drop: f64, key: &[u8; 32]) -> Self {
         let threshold = (drop.clamp(0.0, 1.0) * 2f64.powi(32)).round() as u64;
-        let mut words = [0u8; 4096];
-        for block in keep.chunks_mut(words.len() / 4) {
-            let words = &mut words[..block.len() * 4];
-            stream.fill_bytes(words);
-            for (keep, word) in block.iter_mut().zip(words.as_chunks::<4>().0) {
-                *keep = u64::from(u32::from_le_bytes(*word)) >= threshold;
+        let key = key.as_chunks::<8>().0.iter().fold(0, |key, part| key ^ u64::from_le_bytes(*part));
+        Self { high: threshold >> 24, low: threshold & 0xff_ffff, key }
+    }
+
+    /// Keeps the elements whose number is at least the threshold.
+    fn compare(&self, position: usize, bytes: &[u8], keep: &mut [bool]) {
+        let Ok(high) = u8::try_from(self.high) else { return keep.fill(false) };
+        larger(bytes, high, keep);
+        for (run, (bytes, keep)) in bytes.chunks(32).zip(keep.chunks_mut(32)).enumerate() {
+            if !bytes.iter().fold(false, |any, &byte| any | (byte == high)) {
+                continue;
+            }
+            for (at, (&byte, keep)) in bytes.iter().zip(keep).enumerate() {
+                if byte == high {
+                    *keep = low_bits(self.key, position + run * 32 + at) >= self.low;
+                }
             }
         }
     }
+}
+
+wide! {
+    fn larger(bytes: &[u8], high: u8, keep: &mut [bool]) = larger_body
+}
+
+#[inline(always)]
+fn larger_body(bytes: &[u8], high: u8, keep: &mut [bool]) {
+    keep.iter_mut().zip(bytes).for_each(|(keep, &byte)| *keep = byte > high);
+}
+
+/// The lower 24 bits of an element's number (SplitMix64 of its position): only asked for where the upper eight are equal
+/// to the threshold's.
+fn low_bits(key: u64, position: usize) -> u64 {
+    let mut x = key.wrapping_add((position as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) >> 40
 }
 
 #[cfg(test)]
@@ -74,7 +131,11 @@ mod tests {
         let kept = |drop| mask(0, 0, "w", drop, 200_000).iter().filter(|&&keep| keep).count();
         assert_eq!(kept(0.0), 200_000);
         assert_eq!(kept(1.0), 0);
-        let (kept, expected) = (kept(0.9) as f64, 20_000.0);
-        assert!((kept - expected).abs() < 5.0 * (200_000.0f64 * 0.9 * 0.1).sqrt(), "{kept}");
+        // Also shares that are no multiple of 1/256, down to a few elements.
+        for drop in [0.9f64, 0.5, 0.3, 0.999, 0.002] {
+            let expected = 200_000.0 * (1.0 - drop);
+            let deviation = (200_000.0 * drop * (1.0 - drop)).sqrt();
+            assert!((kept(drop) as f64 - expected).abs() < 4.0 * deviation, "{drop}: {}", kept(drop));
+        }
     }
 }

@@ -14,6 +14,8 @@ pub const HOME_VARIABLE: &str = "FUSEBENCH_HOME";
 /// The folders of one user; none of them needs to exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
+    /// What a person writes for fusebench to read: `$XDG_CONFIG_HOME/fusebench`.
+    pub config: PathBuf,
     /// History and remembered state: `$XDG_DATA_HOME/fusebench`.
     pub data: PathBuf,
     /// Log files: `$XDG_STATE_HOME/fusebench/logs`.
@@ -37,21 +39,27 @@ impl Paths {
             app_name: "fusebench".into(),
         })
         .map_err(|_| StoreError::NoHome)?;
-        let data = strategy.data_dir();
+        let (config, data) = (strategy.config_dir(), strategy.data_dir());
         let logs = strategy.state_dir().unwrap_or_else(|| data.clone()).join("logs");
-        Ok(Self { data, logs, exports: absolute("fusebench-exports".into()) })
+        Ok(Self { config, data, logs, exports: absolute("fusebench-exports".into()) })
     }
 
     /// All folders inside one, as `FUSEBENCH_HOME` has it.
     #[must_use]
     pub fn within(home: &Path) -> Self {
-        Self { data: home.to_owned(), logs: home.join("logs"), exports: home.join("exports") }
+        Self { config: home.to_owned(), data: home.to_owned(), logs: home.join("logs"), exports: home.join("exports") }
     }
 
     /// The history's file.
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.data.join("history.db")
+    }
+
+    /// The person's own keys for the explorer.
+    #[must_use]
+    pub fn keymap(&self) -> PathBuf {
+        self.config.join("keymap.toml")
     }
 }
 

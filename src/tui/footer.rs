@@ -28,11 +28,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let fixed: Vec<&Command> = ALWAYS_SHOWN.iter().filter_map(|id| command::find(id)).collect();
     let width: usize = fixed.iter().map(|command| hint_width(model, cx, command)).sum();
     let split = area.right().saturating_sub(u16::try_from(width).unwrap_or(u16::MAX)).max(area.x);
-    let mut hints: Vec<&Command> = command::on(model.screen)
-        .filter(|command| command.priority > 0 && !ALWAYS_SHOWN.contains(&command.id))
-        .collect();
-    // What can be done now comes before what cannot; the sort is stable, so equals stay in table order.
-    hints.sort_by_key(|command| (std::cmp::Reverse(command.priority), (command.enabled)(model).is_err()));
+    let hints = hints(model);
     let mut x = area.x;
     for command in hints {
         if usize::from(x) + hint_width(model, cx, command) > usize::from(split) {
@@ -44,6 +40,20 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     for command in fixed {
         x = hint(model, area.y, x, command, cx);
     }
+}
+
+/// What the footer offers here, the most useful first: what can be done now before what cannot. Of commands that share a
+/// key only the one that it would run now is shown.
+fn hints(model: &Model) -> Vec<&'static Command> {
+    let wanted = |command: &&Command| command.priority > 0 && !ALWAYS_SHOWN.contains(&command.id);
+    let is_meant = |command: &&Command| {
+        let key = model.keymap.keys(command).first();
+        key.is_none_or(|&key| model.keymap.command(model, key).is_some_and(|other| other.id == command.id))
+    };
+    let mut hints: Vec<&Command> = command::on(model.screen).filter(wanted).filter(is_meant).collect();
+    // The sort is stable, so equals stay in table order.
+    hints.sort_by_key(|command| ((command.enabled)(model).is_err(), std::cmp::Reverse(command.priority)));
+    hints
 }
 
 /// One hint: ` key label `. Gives the x behind it.
@@ -78,5 +88,29 @@ fn keys(area: Rect, cx: &mut Cx<'_>, keys: &[(&str, &str)]) {
         let left = |x: u16| area.right().saturating_sub(x);
         x = cx.print(x, area.y, left(x), key, cx.theme.key) + 1;
         x = cx.print(x, area.y, left(x), label, cx.theme.bar) + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::catalog::fixture;
+    use crate::tui::model::Screen;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_can_be_done_comes_first_and_no_key_is_shown_twice() {
+        let mut model = Model::new(Arc::new(fixture::catalog()), (120, 40));
+        for screen in Screen::ALL {
+            model.screen = screen;
+            let shown = hints(&model);
+            let enabled: Vec<bool> = shown.iter().map(|command| (command.enabled)(&model).is_ok()).collect();
+            assert!(enabled.is_sorted_by(|a, b| a >= b), "{screen:?}: {shown:?}");
+            let mut keys: Vec<_> = shown.iter().filter_map(|command| model.keymap.keys(command).first()).collect();
+            let all = keys.len();
+            keys.sort_by_key(|key| key.to_string());
+            keys.dedup();
+            assert_eq!(keys.len(), all, "{screen:?}: {shown:?}");
+        }
     }
 }

@@ -83,19 +83,6 @@ pub const COMMANDS: &[Command] = &[
             },
         )
     },
-    Command {
-        aliases: &["clipboard", "yank", "toml", "preset"],
-        ..global(
-            "copy",
-            &["y"],
-            "copy recipe",
-            "Copy the recipe of Tune to the clipboard, as a preset TOML",
-            |m, fx| {
-                let recipe = screens::tune::recipe_toml(m);
-                fx.push(Effect::Copy(recipe));
-            },
-        )
-    },
     global("redraw", &["ctrl-l"], "redraw", "Draw everything again", |_, fx| fx.push(Effect::Redraw)),
     Command {
         aliases: &["background", "shell"],
@@ -120,6 +107,11 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Whether a run that somebody asked for would be lost; previews are not worth a question.
+fn is_at_work(model: &Model) -> bool {
+    model.runs.asked_for().any(|run| !run.state.is_over())
+}
+
 /// First cancels what is running, then asks, then quits.
 fn interrupt(model: &mut Model, fx: &mut Vec<Effect>) {
     if matches!(&model.overlay, Some(Overlay::Question(question)) if question.is_quit) {
@@ -135,7 +127,7 @@ fn interrupt(model: &mut Model, fx: &mut Vec<Effect>) {
 }
 
 fn ask(model: &mut Model) {
-    let text = if model.runs.is_active() {
+    let text = if is_at_work(model) {
         "A job is still running; it will be stopped."
     } else {
         "Recipe and layout are remembered."

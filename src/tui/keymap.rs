@@ -124,7 +124,7 @@ pub fn document() -> String {
     let mut text = String::from(
         "# The keys of fusebench, as they are without a keymap file of your own.\n\
          #\n\
-         # To change some, write only those lines into keymap.toml in the configuration folder (`fusebench doctor` says\n\
+         # To change some, write only those lines into keymap.toml in the configuration folder (the Help screen says\n\
          # where). A key that you give to one command is taken from every other; [] leaves a command to the palette.\n\
          # Keys: a character, enter, esc, tab, backtab, space, backspace, delete, insert, left, right, up, down, home, end,\n\
          # pageup, pagedown, f1 to f12; before them ctrl-, alt-, shift-.\n",

@@ -6,6 +6,7 @@ use super::effect::Effect;
 use super::hit::HitMap;
 use super::model::Model;
 use super::msg::Msg;
+use super::screens;
 use super::term::base64;
 use super::term::changes::changes;
 use super::term::pace::Pace;
@@ -107,6 +108,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
     ) -> io::Result<Exit> {
         self.paint()?;
         self.outside.begin();
+        self.first_screen()?;
         let (mut listening, mut signalled) = (true, true);
         while self.exit.is_none() {
             let wake = self.next_wake();
@@ -146,6 +148,15 @@ impl<S: Surface, O: Outside> Session<S, O> {
             }
         }
         Ok(self.exit.unwrap_or(Exit::Quit))
+    }
+
+    /// The screen that is shown first has not been switched to, but wants to know all the same.
+    fn first_screen(&mut self) -> io::Result<()> {
+        let mut fx = Vec::new();
+        let screen = self.model.screen;
+        screens::open(&mut self.model, screen, &mut fx);
+        self.dirty.get_or_insert(false);
+        fx.into_iter().try_for_each(|effect| self.perform(effect))
     }
 
     fn now(&self) -> Duration {

@@ -27,6 +27,14 @@ pub(in crate::fusion) fn accumulate(out: &mut [f32], base: &[f32], experts: &[&[
     }
 }
 
+/// Makes `delta` the task vector θᵢ − θ₀.
+pub(in crate::fusion) fn subtract(expert: &[f32], base: &[f32], delta: &mut Vec<f32>) {
+    delta.resize(expert.len(), 0.0);
+    for ((delta, expert), base) in delta.iter_mut().zip(expert).zip(base) {
+        *delta = expert - base;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

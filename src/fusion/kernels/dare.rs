@@ -1,7 +1,9 @@
 //! Dropping parts of task vectors at random.
 
+use super::accumulate::subtract;
 use super::chunks::for_chunks;
 use super::rows::{Scratch, blank, rows};
+use super::wide::wide;
 use crate::fusion::{Context, FusionError, MaskSource, Pool, SeededMasks};
 use crate::weights::{StateDict, TensorInfo};
 
@@ -40,9 +42,19 @@ impl Dare {
         masks.keep(expert, &info.name, offset, self.drop, keep);
         // With p = 1 nothing is kept, and nothing is to be scaled.
         let scale = if self.rescale && self.drop < 1.0 { (1.0 / (1.0 - self.drop)) as f32 } else { 1.0 };
-        for (delta, &keep) in delta.iter_mut().zip(&*keep) {
-            *delta = if keep { *delta * scale } else { 0.0 };
-        }
+        apply_mask(delta, keep, scale);
+    }
+}
+
+wide! {
+    /// Scales what is kept, and makes the rest zero.
+    fn apply_mask(delta: &mut [f32], keep: &[bool], scale: f32) = apply_mask_body
+}
+
+#[inline(always)]
+fn apply_mask_body(delta: &mut [f32], keep: &[bool], scale: f32) {
+    for (delta, &keep) in delta.iter_mut().zip(keep) {
+        *delta = if keep { *delta * scale } else { 0.0 };
     }
 }
 
@@ -71,8 +83,7 @@ pub(in crate::fusion) fn fuse_dropped(
             row.read(&all, &piece.range, decode, |base, experts| {
                 out.fill(0.0);
                 for (slot, expert) in experts.iter().enumerate() {
-                    delta.clear();
-                    delta.extend(expert.iter().zip(base).map(|(value, base)| value - base));
+                    subtract(expert, base, delta);
                     dare.apply(masks, slot, row.info, piece.range.start, delta, &mut work.keep);
                     out.iter_mut().zip(&*delta).for_each(|(sum, delta)| *sum += delta);
                 }

@@ -2,6 +2,7 @@
 
 use crate::fusion::{FusionError, Pool};
 use crate::weights::{Data, StateDict, Tensor, TensorInfo, TensorRef};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// One tensor: as the reference describes it, of the base, and of every expert.
@@ -38,7 +39,8 @@ pub(in crate::fusion) fn blank(rows: &[Row<'_>]) -> StateDict {
             data: if floats { Data::Float(vec![0.0; row.info.len()]) } else { Data::Raw(raw.to_vec()) },
         }
     };
-    StateDict::new(rows.iter().map(tensor).collect())
+    // In parallel: on Linux most of the work is the kernel's, making pages.
+    StateDict::new(rows.par_iter().map(tensor).collect())
 }
 
 /// Buffers of one worker, kept from chunk to chunk.

@@ -1,10 +1,13 @@
-//! The k-th smallest magnitude of each expert's task vector over the whole model, exactly, without holding any of it.
+//! The k-th smallest magnitude of each expert's task vector over the whole model, exactly, without holding it.
 //!
-//! Magnitudes of floats order like their bits, so a histogram of the upper half of the bits finds the bin in which the
-//! wanted value lies, and one of the lower half, over that bin alone, finds the value.
+//! Magnitudes of floats order like their bits. Large models: a sample says roughly where the wanted value lies, and one
+//! pass over everything counts what is below that bracket and collects the few values inside. Small models, and the rare
+//! sample that misleads: a histogram of the upper half of the bits finds the bin in which the value lies, and one of the
+//! lower half, over that bin alone, finds the value.
 
 use super::chunks::{Piece, pieces};
 use super::rows::Scratch;
+use super::wide::wide;
 use crate::cancel::Cancel;
 use crate::fusion::FusionError;
 use rayon::prelude::*;
@@ -12,9 +15,16 @@ use rayon::prelude::*;
 /// What is looked through, chunk by chunk: calls back with each expert's slot and its part of the task vector.
 pub(super) trait Deltas: Sync {
     fn experts(&self) -> usize;
-    fn visit(&self, piece: &Piece, scratch: &mut Scratch, visitor: &mut dyn FnMut(usize, &mut [f32]));
+    fn visit(&self, piece: &Piece, scratch: &mut Scratch, visitor: &mut dyn FnMut(usize, &[f32]));
     fn name(&self, tensor: usize) -> &str;
 }
+
+/// Entries of a task vector in a sample.
+const SAMPLE: usize = 1 << 18;
+/// Consecutive entries that go into a sample together.
+const RUN: usize = 1024;
+/// The bracket reaches so far, as a share of all entries, to both sides of the value that the sample suggests.
+const MARGIN: f64 = 0.005;
 
 /// The `rank`-th smallest magnitude (from 1) of each expert over all pieces and its own `extra` values.
 ///
@@ -27,18 +37,207 @@ pub(super) fn kth_magnitudes(
     rank: usize,
     cancel: &Cancel,
 ) -> Result<Vec<f32>, FusionError> {
-    let pieces = pieces(lengths);
-    let experts = deltas.experts();
-    let high = histograms(deltas, &pieces, extra, cancel, 1 << 15, &|_, bits| Some(bits >> 16))?;
-    let found: Vec<(u32, u64)> = high.iter().map(|bins| locate(bins, rank as u64)).collect();
-    let low = histograms(deltas, &pieces, extra, cancel, 1 << 16, &|expert, bits| {
-        (bits >> 16 == found[expert].0).then_some(bits & 0xffff)
-    })?;
-    let value = |expert: usize| {
-        let (bin, left) = found[expert];
-        f32::from_bits(bin << 16 | locate(&low[expert], left).0)
-    };
-    Ok((0..experts).map(value).collect())
+    let search = Search { deltas, pieces: pieces(lengths), extra, rank, cancel };
+    let entries: usize = search.pieces.iter().map(|piece| piece.range.len()).sum();
+    if entries >= 8 * SAMPLE
+        && let Some(found) = search.by_sample(entries)?
+    {
+        return Ok(found);
+    }
+    search.by_histogram()
+}
+
+struct Search<'a, D> {
+    deltas: &'a D,
+    pieces: Vec<Piece>,
+    extra: &'a [Vec<f32>],
+    rank: usize,
+    cancel: &'a Cancel,
+}
+
+impl<D: Deltas> Search<'_, D> {
+    /// Folds all pieces, in any order, into states that `merge` puts together.
+    fn fold<S: Send>(
+        &self,
+        pieces: &[Piece],
+        empty: impl Fn() -> S + Sync,
+        step: impl Fn(&mut S, usize, &[f32]) -> bool + Sync,
+        merge: impl Fn(S, S) -> S + Sync,
+    ) -> Result<S, FusionError> {
+        let share = pieces.len().div_ceil(4 * rayon::current_num_threads()).max(1);
+        let visit = |(mut state, mut scratch): (S, Scratch), piece: &Piece| {
+            self.cancel.check()?;
+            let mut finite = true;
+            self.deltas.visit(piece, &mut scratch, &mut |expert, delta| finite &= step(&mut state, expert, delta));
+            if finite {
+                Ok((state, scratch))
+            } else {
+                Err(FusionError::NotFinite { tensor: self.deltas.name(piece.tensor).to_owned() })
+            }
+        };
+        pieces
+            .par_iter()
+            .with_min_len(share)
+            .try_fold(|| (empty(), Scratch::default()), visit)
+            .map(|result| result.map(|(state, _)| state))
+            .try_reduce(&empty, |a, b| Ok(merge(a, b)))
+    }
+
+    /// The values by sampling; nothing if one does not lie in its bracket, or too much does.
+    fn by_sample(&self, entries: usize) -> Result<Option<Vec<f32>>, FusionError> {
+        let experts = self.deltas.experts();
+        let runs = self.runs((entries / (SAMPLE / RUN)).max(RUN));
+        let empty = || vec![Vec::new(); experts];
+        let sample = self.fold(
+            &runs,
+            empty,
+            |samples, expert, delta| {
+                samples[expert].extend(delta.iter().map(|x| bits(*x)));
+                true
+            },
+            concatenate,
+        )?;
+        let brackets: Vec<(u32, u32)> = sample.into_iter().map(|sample| self.bracket(sample, entries)).collect();
+        let room = (entries as f64 * MARGIN * 8.0) as usize + 1024;
+        let empty = || vec![Inside::default(); experts];
+        let count = |inside: &mut Vec<Inside>, expert: usize, delta: &[f32]| {
+            let (low, high) = brackets[expert];
+            let Inside { below, values } = &mut inside[expert];
+            // What overflows cannot help any more.
+            let counts = count_below(delta, low, high);
+            *below += u64::from(counts.below);
+            if counts.inside > 0 && values.len() <= room {
+                values.extend(delta.iter().map(|x| bits(*x)).filter(|bits| (low..=high).contains(bits)));
+            }
+            counts.largest < f32::INFINITY.to_bits()
+        };
+        let mut inside = self.fold(&self.pieces, empty, count, |mut a, b| {
+            for (a, b) in a.iter_mut().zip(b) {
+                a.below += b.below;
+                a.values.extend(b.values);
+            }
+            a
+        })?;
+        for (expert, extra) in self.extra.iter().enumerate() {
+            count(&mut inside, expert, extra);
+        }
+        let value = |Inside { below, mut values }: Inside| {
+            let at = (self.rank as u64).checked_sub(below + 1)? as usize;
+            (values.len() <= room && at < values.len()).then(|| f32::from_bits(*values.select_nth_unstable(at).1))
+        };
+        Ok(inside.into_iter().map(value).collect())
+    }
+
+    /// Runs at even distances over the whole model, so that every tensor is in the sample with its share.
+    fn runs(&self, distance: usize) -> Vec<Piece> {
+        let (mut runs, mut next, mut passed) = (Vec::new(), 0, 0);
+        for Piece { tensor, range } in &self.pieces {
+            while next < passed + range.len() {
+                let start = range.start + next - passed;
+                runs.push(Piece { tensor: *tensor, range: start..range.end.min(start + RUN) });
+                next += distance;
+            }
+            passed += range.len();
+        }
+        runs
+    }
+
+    /// Where the wanted value lies, as bits, if the sample is like the whole.
+    fn bracket(&self, mut sample: Vec<u32>, entries: usize) -> (u32, u32) {
+        let share = self.rank as f64 / entries as f64;
+        let mut at = |share: f64| {
+            let last = sample.len().saturating_sub(1);
+            let index = (share * sample.len() as f64) as usize;
+            if sample.is_empty() { 0 } else { *sample.select_nth_unstable(index.min(last)).1 }
+        };
+        let low = if share - MARGIN <= 0.0 { 0 } else { at(share - MARGIN) };
+        let high = if share + MARGIN >= 1.0 { u32::MAX } else { at(share + MARGIN) };
+        (low, high)
+    }
+
+    fn by_histogram(&self) -> Result<Vec<f32>, FusionError> {
+        let experts = self.deltas.experts();
+        let high = self.histograms(1 << 15, &|_, bits| Some(bits >> 16))?;
+        let found: Vec<(u32, u64)> = high.iter().map(|bins| locate(bins, self.rank as u64)).collect();
+        let low = self.histograms(1 << 16, &|expert, bits| (bits >> 16 == found[expert].0).then_some(bits & 0xffff))?;
+        let value = |expert: usize| {
+            let (bin, left) = found[expert];
+            f32::from_bits(bin << 16 | locate(&low[expert], left).0)
+        };
+        Ok((0..experts).map(value).collect())
+    }
+
+    /// For each expert, how many values fall into each bin.
+    fn histograms(
+        &self,
+        bins: usize,
+        bin: &(impl Fn(usize, u32) -> Option<u32> + Sync),
+    ) -> Result<Vec<Vec<u64>>, FusionError> {
+        let empty = || vec![vec![0u64; bins]; self.deltas.experts()];
+        let count = |counts: &mut Vec<Vec<u64>>, expert: usize, values: &[f32]| {
+            let counts = &mut counts[expert];
+            let mut finite = true;
+            for value in values {
+                let bits = bits(*value);
+                finite &= bits < f32::INFINITY.to_bits();
+                if let Some(bin) = bin(expert, bits) {
+                    counts[bin as usize] += 1;
+                }
+            }
+            finite
+        };
+        let mut total = self.fold(&self.pieces, empty, count, |mut a, b| {
+            a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
+            a
+        })?;
+        for (expert, values) in self.extra.iter().enumerate() {
+            count(&mut total, expert, values);
+        }
+        Ok(total)
+    }
+}
+
+/// One expert's values in and below its bracket.
+#[derive(Debug, Clone, Default)]
+struct Inside {
+    below: u64,
+    values: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    below: u32,
+    inside: u32,
+    largest: u32,
+}
+
+wide! {
+    /// How many magnitudes are below `low` and within `low..=high`, as bits, and the largest.
+    fn count_below(values: &[f32], low: u32, high: u32) -> Counts = count_below_body
+}
+
+#[inline(always)]
+fn count_below_body(values: &[f32], low: u32, high: u32) -> Counts {
+    let (mut below, mut above, mut largest) = (0, 0, 0);
+    // Signed comparisons, which vector units have; magnitudes have no sign bit.
+    let (low, high) = (low.min(i32::MAX as u32).cast_signed(), high.min(i32::MAX as u32).cast_signed());
+    for value in values {
+        let bits = bits(*value).cast_signed();
+        below += u32::from(bits < low);
+        above += u32::from(bits > high);
+        largest = largest.max(bits);
+    }
+    Counts { below, inside: values.len() as u32 - below - above, largest: largest.cast_unsigned() }
+}
+
+/// The magnitude as bits.
+fn bits(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
+}
+
+fn concatenate(mut a: Vec<Vec<u32>>, b: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    a.iter_mut().zip(b).for_each(|(a, b)| a.extend(b));
+    a
 }
 
 /// The bin that holds the `rank`-th count, and its rank within that bin.
@@ -53,50 +252,66 @@ fn locate(bins: &[u64], rank: u64) -> (u32, u64) {
     (bins.len().saturating_sub(1) as u32, 1)
 }
 
-/// For each expert, how many values fall into each bin.
-fn histograms(
-    deltas: &impl Deltas,
-    pieces: &[Piece],
-    extra: &[Vec<f32>],
-    cancel: &Cancel,
-    bins: usize,
-    bin: &(impl Fn(usize, u32) -> Option<u32> + Sync),
-) -> Result<Vec<Vec<u64>>, FusionError> {
-    let experts = deltas.experts();
-    let empty = || vec![vec![0u64; bins]; experts];
-    let count = |counts: &mut [u64], expert: usize, values: &[f32]| {
-        let mut finite = true;
-        for value in values {
-            let bits = value.to_bits() & 0x7fff_ffff;
-            finite &= bits < f32::INFINITY.to_bits();
-            if let Some(bin) = bin(expert, bits) {
-                counts[bin as usize] += 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fusion::kernels::chunks::CHUNK;
+
+    /// Plain vectors as task vectors, cut into two tensors.
+    struct Plain(Vec<Vec<f32>>, usize);
+
+    impl Deltas for Plain {
+        fn experts(&self) -> usize {
+            self.0.len()
+        }
+
+        fn visit(&self, piece: &Piece, _: &mut Scratch, visitor: &mut dyn FnMut(usize, &[f32])) {
+            let skip = if piece.tensor == 0 { 0 } else { self.1 };
+            for (expert, values) in self.0.iter().enumerate() {
+                visitor(expert, &values[skip + piece.range.start..skip + piece.range.end]);
             }
         }
-        finite
-    };
-    let step = |(mut counts, mut scratch): (Vec<Vec<u64>>, Scratch), piece: &Piece| {
-        cancel.check()?;
-        let mut finite = true;
-        deltas.visit(piece, &mut scratch, &mut |expert, delta| finite &= count(&mut counts[expert], expert, delta));
-        if finite {
-            Ok((counts, scratch))
-        } else {
-            Err(FusionError::NotFinite { tensor: deltas.name(piece.tensor).to_owned() })
+
+        fn name(&self, _: usize) -> &str {
+            "w"
         }
-    };
-    let share = pieces.len().div_ceil(4 * rayon::current_num_threads()).max(1);
-    let mut total = pieces
-        .par_iter()
-        .with_min_len(share)
-        .try_fold(|| (empty(), Scratch::default()), step)
-        .map(|result| result.map(|(counts, _)| counts))
-        .try_reduce(empty, |mut a, b| {
-            a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
-            Ok(a)
-        })?;
-    for (expert, values) in extra.iter().enumerate() {
-        count(&mut total[expert], expert, values);
     }
-    Ok(total)
+
+    fn noise(at: usize) -> f32 {
+        let x = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((x ^ x >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 24) as f32 - 0.5
+    }
+
+    #[test]
+    fn both_ways_find_what_sorting_finds() {
+        let entries = 9 * SAMPLE + 77;
+        let smooth: Vec<f32> = (0..entries).map(|at| noise(at).powi(3)).collect();
+        // Many equal values, as among half floats; and a tensor unlike the rest.
+        let coarse: Vec<f32> = (0..entries).map(|at| (noise(at) * 16.0).round()).collect();
+        let split: Vec<f32> = (0..entries).map(|at| noise(at) * if at < CHUNK { 1e6 } else { 1.0 }).collect();
+        let plain = Plain(vec![smooth, coarse, split], CHUNK + 5);
+        let extra = vec![vec![0.25], vec![-3.0], vec![f32::MAX]];
+        let cancel = Cancel::default();
+        for share in [0.0, 0.003, 0.2, 0.8, 0.998, 1.0] {
+            let rank = ((entries as f64 * share) as usize).max(1);
+            let lengths = [(0, plain.1), (1, entries - plain.1)].into_iter();
+            let search = Search { deltas: &plain, pieces: pieces(lengths), extra: &extra, rank, cancel: &cancel };
+            let expected: Vec<f32> = (0..3)
+                .map(|expert| {
+                    let all = plain.0[expert].iter().chain(&extra[expert]);
+                    let mut sizes: Vec<f32> = all.map(|x| x.abs()).collect();
+                    *sizes.select_nth_unstable_by(rank - 1, f32::total_cmp).1
+                })
+                .collect();
+            assert_eq!(search.by_histogram().unwrap(), expected, "{share}");
+            if let Some(found) = search.by_sample(entries).unwrap() {
+                assert_eq!(found, expected, "{share}");
+            }
+            let smooth = Plain(vec![plain.0[0].clone()], plain.1);
+            let search = Search { deltas: &smooth, pieces: search.pieces, extra: &[], rank, cancel: &cancel };
+            let mut sizes: Vec<f32> = smooth.0[0].iter().map(|x| x.abs()).collect();
+            let expected = *sizes.select_nth_unstable_by(rank - 1, f32::total_cmp).1;
+            assert_eq!(search.by_sample(entries).unwrap(), Some(vec![expected]), "the sample misled at {share}");
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! Trim, elect signs, merge what agrees; over the whole model, without holding any task vector.
 
+use super::accumulate::subtract;
 use super::chunks::{Piece, for_chunks};
 use super::dare::Dare;
+pub(in crate::fusion) use super::disjoint::Merge;
+use super::disjoint::{elect, merge, trim};
 use super::rows::{Row, Scratch, blank, rows};
 use super::select::{Deltas, kth_magnitudes};
 use crate::fusion::{Context, FusionError, MaskSource, Pool, SeededMasks};
@@ -9,14 +12,6 @@ use crate::weights::StateDict;
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-
-/// How the kept entries that agree with the elected sign are combined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fusion) enum Merge {
-    Sum,
-    Mean,
-    Max,
-}
 
 /// Reads the option of the parameter `merge`.
 pub(in crate::fusion) fn merge_rule(name: &str) -> Merge {
@@ -62,11 +57,9 @@ impl Ties {
             |_| true,
             cx,
             |piece, out, scratch| {
-                let tally = self.merge_piece(&vectors, &thresholds, piece, 0, out, scratch);
-                votes.fetch_add(tally.votes, Ordering::Relaxed);
-                if tally.cancelled
-                    && let Ok(mut undecided) = undecided.lock()
-                {
+                let (elected, cancelled) = self.merge_piece(&vectors, &thresholds, piece, 0, out, scratch);
+                votes.fetch_add(elected, Ordering::Relaxed);
+                if cancelled && let Ok(mut undecided) = undecided.lock() {
                     undecided.insert((piece.tensor, piece.range.start));
                 }
                 Ok(())
@@ -101,89 +94,36 @@ impl Ties {
         majority: i64,
         out: &mut [f32],
         scratch: &mut Scratch,
-    ) -> Tally {
-        let mut tally = Tally::default();
+    ) -> (i64, bool) {
+        let (mut votes, mut cancelled) = (0, false);
+        let mut kept = std::mem::take(&mut scratch.work.kept);
         for (index, out) in out.chunks_mut(BLOCK).enumerate() {
             let start = piece.range.start + index * BLOCK;
-            let block = Piece { tensor: piece.tensor, range: start..start + out.len() };
-            let mut kept = std::mem::take(&mut scratch.work.kept);
-            kept.clear();
-            let mut sum = [0.0f32; BLOCK];
-            let mut size = [0.0f32; BLOCK];
-            let mut base_values = [0.0f32; BLOCK];
+            let length = out.len();
+            let block = Piece { tensor: piece.tensor, range: start..start + length };
+            kept.resize(thresholds.len() * length, 0.0);
+            let (mut sum, mut size, mut values) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
             vectors.visit_with_base(&block, scratch, &mut |base, expert, delta| {
                 if expert == 0 {
-                    base_values[..base.len()].copy_from_slice(base);
+                    values[..length].copy_from_slice(base);
                 }
-                let threshold = thresholds[expert];
-                for ((delta, sum), size) in delta.iter_mut().zip(&mut sum).zip(&mut size) {
-                    *delta = if delta.abs() >= threshold { *delta } else { 0.0 };
-                    *sum += *delta;
-                    *size += delta.abs();
-                }
-                kept.extend_from_slice(delta);
+                let kept = &mut kept[expert * length..][..length];
+                trim(delta, thresholds[expert], kept, &mut sum[..length], &mut size[..length]);
             });
-            let (sum, size) = (&mut sum[..out.len()], &size[..out.len()]);
-            for (sum, size) in sum.iter_mut().zip(size) {
-                tally.votes += i64::from(*sum > 0.0) - i64::from(*sum < 0.0);
-                if *sum == 0.0 && *size != 0.0 {
-                    tally.cancelled = true;
-                    *sum = majority as f32;
-                }
+            let (signs, size) = (&mut sum[..length], &mut size[..length]);
+            let tally = elect(signs, size);
+            votes += i64::from(tally.votes);
+            if tally.cancelled > 0 {
+                cancelled = true;
+                // Zero where nothing is kept too, but there the sign makes no difference.
+                signs.iter_mut().filter(|sign| **sign == 0.0).for_each(|sign| *sign = majority as f32);
             }
-            self.combine(&kept, sum, out);
-            let scaling = self.scaling;
-            out.iter_mut().zip(&base_values).for_each(|(out, base)| *out = base + scaling * *out);
-            scratch.work.kept = kept;
+            size.fill(0.0);
+            merge(self.merge, &kept, signs, &values[..length], self.scaling, size, out);
         }
-        tally
+        scratch.work.kept = kept;
+        (votes, cancelled)
     }
-
-    /// Combines the entries of `kept`, expert after expert, whose sign is that of `elected` (negative where it is 0).
-    fn combine(&self, kept: &[f32], elected: &[f32], out: &mut [f32]) {
-        let agrees = |entry: f32, elected: f32| if elected > 0.0 { entry > 0.0 } else { entry < 0.0 };
-        out.fill(0.0);
-        let experts = kept.chunks_exact(out.len());
-        match self.merge {
-            Merge::Sum => {
-                for entries in experts {
-                    for ((out, &entry), &elected) in out.iter_mut().zip(entries).zip(elected) {
-                        *out += if agrees(entry, elected) { entry } else { 0.0 };
-                    }
-                }
-            }
-            Merge::Mean => {
-                let mut count = [0.0f32; BLOCK];
-                for entries in experts {
-                    for (((out, &entry), &elected), count) in out.iter_mut().zip(entries).zip(elected).zip(&mut count) {
-                        let agrees = agrees(entry, elected);
-                        *out += if agrees { entry } else { 0.0 };
-                        *count += f32::from(u8::from(agrees));
-                    }
-                }
-                out.iter_mut().zip(&count).for_each(|(out, count)| *out /= count.max(1.0));
-            }
-            Merge::Max => {
-                for entries in experts {
-                    for ((out, &entry), &elected) in out.iter_mut().zip(entries).zip(elected) {
-                        *out = if agrees(entry, elected) { out.max(entry.abs()) } else { *out };
-                    }
-                }
-                for (out, &elected) in out.iter_mut().zip(elected) {
-                    *out *= f32::from(i8::from(elected > 0.0) - i8::from(elected < 0.0));
-                }
-            }
-        }
-    }
-}
-
-/// What was seen in a chunk.
-#[derive(Debug, Default)]
-struct Tally {
-    /// Σ of the elected signs.
-    votes: i64,
-    /// Whether kept entries cancel exactly somewhere.
-    cancelled: bool,
 }
 
 /// The sign votes of integer counters, which take part in trimming and voting but are not merged.
@@ -238,17 +178,16 @@ impl TaskVectors<'_> {
         &self,
         piece: &Piece,
         Scratch { decode, work }: &mut Scratch,
-        visitor: &mut dyn FnMut(&[f32], usize, &mut [f32]),
+        visitor: &mut dyn FnMut(&[f32], usize, &[f32]),
     ) {
         let row = &self.rows[piece.tensor];
         row.read(&self.all, &piece.range, decode, |base, experts| {
             for (slot, expert) in experts.iter().enumerate() {
-                work.delta.clear();
-                work.delta.extend(expert.iter().zip(base).map(|(value, base)| value - base));
+                subtract(expert, base, &mut work.delta);
                 if let Some(dare) = &self.dare {
                     dare.apply(self.masks, slot, row.info, piece.range.start, &mut work.delta, &mut work.keep);
                 }
-                visitor(base, slot, &mut work.delta);
+                visitor(base, slot, &work.delta);
             }
         });
     }
@@ -259,7 +198,7 @@ impl Deltas for TaskVectors<'_> {
         self.all.len()
     }
 
-    fn visit(&self, piece: &Piece, scratch: &mut Scratch, visitor: &mut dyn FnMut(usize, &mut [f32])) {
+    fn visit(&self, piece: &Piece, scratch: &mut Scratch, visitor: &mut dyn FnMut(usize, &[f32])) {
         self.visit_with_base(piece, scratch, &mut |_, expert, delta| visitor(expert, delta));
     }
 

@@ -1,6 +1,7 @@
 //! MagMax (Marczak et al. 2024): for each weight, the largest change that any expert made.
 
 use crate::fusion::kernels::elementwise::elementwise;
+use crate::fusion::kernels::wide::wide;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
@@ -27,20 +28,23 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let Params { scaling } = METHOD.typed(Params::from_set(set))?;
     elementwise(pool, cx, |_, base, experts, out| {
         out.fill(0.0);
-        for expert in experts {
-            for ((largest, value), base) in out.iter_mut().zip(*expert).zip(base) {
-                let delta = value - base;
-                // Magnitudes order like their bits, and NaN above all: it is not hidden by another expert's number.
-                if magnitude(delta) >= magnitude(*largest) {
-                    *largest = delta;
-                }
-            }
-        }
+        experts.iter().for_each(|expert| larger(expert, base, out));
         out.iter_mut().zip(base).for_each(|(out, base)| *out = base + scaling * *out);
     })
     .map(Fused::Weights)
 }
 
-fn magnitude(x: f32) -> u32 {
-    x.to_bits() & 0x7fff_ffff
+wide! {
+    /// Replaces what the expert has moved at least as far.
+    fn larger(expert: &[f32], base: &[f32], largest: &mut [f32]) = larger_body
+}
+
+#[inline(always)]
+fn larger_body(expert: &[f32], base: &[f32], largest: &mut [f32]) {
+    // Magnitudes order like their bits, and NaN above all: it is not hidden by another expert's number.
+    let magnitude = |x: f32| (x.to_bits() & 0x7fff_ffff).cast_signed();
+    for ((largest, value), base) in largest.iter_mut().zip(expert).zip(base) {
+        let delta = value - base;
+        *largest = if magnitude(delta) >= magnitude(*largest) { delta } else { *largest };
+    }
 }

@@ -57,6 +57,16 @@ pub fn toggle(model: &mut Model, run: &NewRun) -> Result<bool, String> {
     Ok(true)
 }
 
+/// As [`toggle`], and says what came of it: what `space` does on Run and History.
+pub fn mark(model: &mut Model, run: &NewRun) {
+    match toggle(model, run) {
+        Ok(true) if model.compare.runs.len() == 1 => model.say("marked for Compare; mark another one, too", false),
+        Ok(true) => model.say(format!("{} runs marked; 4 compares them", model.compare.runs.len()), false),
+        Ok(false) => model.say("no longer marked", false),
+        Err(reason) => model.say(reason, true),
+    }
+}
+
 /// The same result of the same recipe, however it came here: from this session or from the history.
 fn same(a: &NewRun, b: &NewRun) -> bool {
     let accuracies =

@@ -15,10 +15,10 @@ const LIST: &str = "help.screen";
 const INTRODUCTION: [&str; 10] = [
     "fusebench combines fine-tuned neural networks into one, without training, and shows what that does to each task.",
     "",
-    "1  Tune (2): choose a method with Enter, move its sliders with the arrow keys.",
+    "1  Tune (2): choose a method with m, move its sliders with the arrow keys.",
     "2  The bars answer at once: an estimate with its 95 % interval, then the exact accuracy.",
     "3  Beside each bar stand the base model, the task's own expert, and a run that you pinned.",
-    "4  Start a full run, and watch it on Run (3); Ctrl-C stops it.",
+    "4  Start a full test run with r, and watch it on Run (3); Ctrl-C stops it.",
     "5  Compare (4) tells which differences between runs are more than chance; History (5) keeps them all.",
     "6  Copy the recipe with y: `fusebench run` repeats it without a terminal.",
     "",

@@ -4,7 +4,7 @@ mod act;
 mod detail;
 mod when;
 
-pub use act::COMMANDS;
+pub use act::{COMMANDS, reload};
 
 use crate::engine::Event;
 use crate::store::RunRecord;

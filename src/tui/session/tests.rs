@@ -1,5 +1,3 @@
-//! The session loop against a recording terminal and a scripted engine.
-
 use super::*;
 use crate::engine::{Event, JobKind, RunId};
 use crate::tui::catalog::fixture;
@@ -83,12 +81,15 @@ impl Surface for Shared {
     }
 }
 
-/// Notes what it was asked to do.
-struct Notes(Rc<RefCell<Vec<String>>>);
+/// Notes what it was asked to do; an engine that cancels every job at once, so that nothing is ever going on.
+struct Notes(Rc<RefCell<Vec<String>>>, UnboundedSender<Msg>);
 
 impl Outside for Notes {
     fn perform(&mut self, effect: Effect) {
         self.0.borrow_mut().push(format!("{effect:?}"));
+        if let Effect::Submit(run, _) = effect {
+            self.1.send(Msg::Engine(Event::Cancelled { run })).unwrap();
+        }
     }
 }
 
@@ -181,11 +182,12 @@ fn play<F: Future<Output = Person>>(width: u16, height: u16, script: impl FnOnce
     let (messages, mut inbox) = unbounded_channel();
     let (signals, mut caught) = unbounded_channel();
     let effects = Rc::default();
+    let answers = messages.clone();
     let person = Person { terminal: terminal.clone(), effects: Rc::clone(&effects), input, messages, signals };
     let mut model = Model::new(Arc::new(fixture::catalog()), (width, height));
     model.themes = built_in().into_iter().map(|theme| theme.name).collect();
     let look = Look { themes: built_in(), caps: CAPS() };
-    let mut session = Session::new(model, look, terminal, Notes(effects), Duration::from_millis(33));
+    let mut session = Session::new(model, look, terminal, Notes(effects, answers), Duration::from_millis(33));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let exit = runtime.block_on(async {
         let input = futures_util::stream::poll_fn(move |cx| events.poll_recv(cx));

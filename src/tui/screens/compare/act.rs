@@ -4,6 +4,7 @@ use super::remove;
 use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::{Effect, Export};
 use crate::tui::model::{Model, Screen};
+use crate::tui::screens::history;
 
 const fn command(
     id: &'static str,
@@ -77,6 +78,15 @@ pub const COMMANDS: &[Command] = &[
                 Some(Ok(_)) => {}
                 Some(Err(reason)) => m.say(reason, true),
                 None => m.say("There is no other stored run: press 2, move a slider, press Enter", true),
+            }
+        })
+    },
+    Command {
+        aliases: &["recipe", "load", "reload"],
+        enabled: some,
+        ..command("compare.reload", &["r"], "Recipe", "Take the selected run's recipe up in Tune", |m, fx| {
+            if let Some(recipe) = m.compare.runs.get(m.compare.selected).map(|run| run.recipe_toml.clone()) {
+                history::reload(m, &recipe, fx);
             }
         })
     },

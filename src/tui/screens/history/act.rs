@@ -1,6 +1,7 @@
 //! What a person can do on the History screen.
 
 use super::{Pane, detail};
+use crate::engine::{Preset, Recipe};
 use crate::store::RunRecord;
 use crate::text::printable;
 use crate::tui::command::{ALWAYS, Command, Scope};
@@ -8,7 +9,7 @@ use crate::tui::effect::{Effect, Export};
 use crate::tui::filter;
 use crate::tui::model::{Model, Screen};
 use crate::tui::overlay::{Entry, Overlay, Question};
-use crate::tui::screens::compare;
+use crate::tui::screens::{self, compare, tune};
 
 const fn command(
     id: &'static str,
@@ -33,18 +34,22 @@ pub const COMMANDS: &[Command] = &[
     command("history.first", &["home", "g"], "First", "Move to the first run", |m, _| step(m, isize::MIN / 2)),
     command("history.last", &["end", "G"], "Last", "Move to the last run", |m, _| step(m, isize::MAX / 2)),
     Command {
+        aliases: &["load", "reload", "restore", "tune"],
+        priority: 70,
+        enabled: some,
+        ..command("history.reload", &["r", "enter"], "Recipe", "Take the run's recipe up in Tune", |m, fx| {
+            if let Some(recipe) = m.history.current().map(|record| record.run.recipe_toml.clone()) {
+                reload(m, &recipe, fx);
+            }
+        })
+    },
+    Command {
         aliases: &["compare", "select"],
         priority: 65,
         enabled: some,
         ..command("history.mark", &["space"], "Mark", "Mark the run for Compare, or take the mark away", |m, _| {
-            let Some(run) = m.history.current().map(|record| record.run.clone()) else { return };
-            match compare::toggle(m, &run) {
-                Ok(true) => {
-                    let n = m.compare.runs.len();
-                    m.say(format!("{n} marked; 4 compares them"), false);
-                }
-                Ok(false) => {}
-                Err(reason) => m.say(reason, true),
+            if let Some(run) = m.history.current().map(|record| record.run.clone()) {
+                compare::mark(m, &run);
             }
         })
     },
@@ -117,6 +122,19 @@ pub fn step(model: &mut Model, by: isize) {
             let last = detail::len(model).saturating_sub(1);
             model.history.scroll = model.history.scroll.saturating_add_signed(by).min(last);
         }
+    }
+}
+
+/// Takes a stored recipe up in Tune and goes there; a recipe that cannot be read is explained.
+pub fn reload(model: &mut Model, recipe: &str, fx: &mut Vec<Effect>) {
+    let taken = Preset::parse(recipe, "stored recipe").map_err(|error| error.to_string()).and_then(|preset| {
+        let experts = preset.experts().unwrap_or_else(|| model.catalog.experts.clone());
+        let recipe = Recipe { method: preset.method().id.to_owned(), params: preset.params().clone(), experts };
+        tune::load(model, &recipe, fx)
+    });
+    match taken {
+        Ok(()) => screens::open(model, Screen::Tune, fx),
+        Err(reason) => model.say(format!("This recipe cannot be taken up: {}", printable(&reason)), true),
     }
 }
 

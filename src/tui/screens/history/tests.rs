@@ -126,6 +126,20 @@ fn deleting_asks_first_and_then_moves_on() {
 }
 
 #[test]
+fn a_recipe_goes_to_tune_and_a_broken_one_is_explained() {
+    let mut stored = records();
+    stored[0].run.recipe_toml = "method = ".to_owned();
+    let mut model = model(120, 40, stored);
+    press(&mut model, "history.reload");
+    assert_eq!(model.screen, Screen::History);
+    let notice = model.notice.clone().unwrap();
+    assert!(notice.error && notice.text.starts_with("This recipe cannot be taken up: "), "{notice:?}");
+    press(&mut model, "history.down");
+    press(&mut model, "history.reload");
+    assert_eq!(model.screen, Screen::Tune);
+}
+
+#[test]
 fn details_scroll_when_they_have_the_keys() {
     let mut stored = records();
     stored[0].run.recipe_toml = (0..60).map(|at| format!("line{at} = 1\n")).collect();

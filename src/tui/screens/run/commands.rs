@@ -5,7 +5,7 @@ use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::{Effect, Export};
 use crate::tui::model::{Model, Screen};
 use crate::tui::runs;
-use crate::tui::screens::{self, tune};
+use crate::tui::screens::{self, compare, tune};
 
 const HERE: Scope = Scope::On(Screen::Run);
 
@@ -89,6 +89,17 @@ pub const COMMANDS: &[Command] = &[
         run: export,
     },
     Command {
+        id: "run.mark",
+        scope: HERE,
+        keys: &["space"],
+        label: "mark",
+        help: "Mark this run for Compare, or take the mark away",
+        aliases: &["compare", "select"],
+        priority: 60,
+        enabled: finished,
+        run: mark,
+    },
+    Command {
         id: "run.copy",
         scope: HERE,
         keys: &["y"],
@@ -148,6 +159,16 @@ fn export(model: &mut Model, fx: &mut Vec<Effect>) {
     let started = run.started.unwrap_or(run.submitted);
     match runs::record(run, &model.catalog, model.unix_time(started)) {
         Some(Ok(record)) => fx.push(Effect::Export(Export::Runs(vec![record]))),
+        Some(Err(error)) => model.say(error, true),
+        None => {}
+    }
+}
+
+fn mark(model: &mut Model, _: &mut Vec<Effect>) {
+    let Some((_, run)) = shown(model) else { return };
+    let started = run.started.unwrap_or(run.submitted);
+    match runs::record(run, &model.catalog, model.unix_time(started)) {
+        Some(Ok(record)) => compare::mark(model, &record),
         Some(Err(error)) => model.say(error, true),
         None => {}
     }

@@ -1,0 +1,20 @@
+//! `fusebench probe DEVICE`: the engine starts this as a child process before it trusts a GPU. Answers in JSON.
+
+use super::error::CliError;
+use super::output;
+use crate::engine::{DeviceRequest, probe};
+use serde_json::json;
+use std::process::ExitCode;
+
+pub fn run(target: DeviceRequest) -> Result<ExitCode, CliError> {
+    match probe(target) {
+        Ok(report) => {
+            output::json_line(&report)?;
+            Ok(if report.trusted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Err(error) => {
+            output::json_line(&json!({ "error": error.to_string() }))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

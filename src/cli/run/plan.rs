@@ -1,0 +1,168 @@
+//! From arguments to jobs: the preset, what `--set`, `--split` and `--limit` change in it, and the values of a sweep.
+
+use crate::cli::args::Run;
+use crate::cli::error::CliError;
+use crate::engine::{Job, Preset};
+use crate::fusion::METHODS;
+use crate::params::ParamError;
+use crate::zoo::Zoo;
+
+/// More runs than this are a typo in the step, not a sweep.
+const MOST_RUNS: usize = 1000;
+
+/// One parameter and the values it is given in turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sweep {
+    pub name: String,
+    pub values: Vec<f64>,
+}
+
+/// What is to be run, checked against the registry.
+#[derive(Debug)]
+pub struct Plan {
+    pub preset: Preset,
+    pub sweep: Option<Sweep>,
+}
+
+impl Plan {
+    pub fn read(args: &Run) -> Result<Self, CliError> {
+        let mut preset = Preset::resolve(&args.preset)?;
+        for setting in &args.set {
+            let (name, value) = assignment("--set", "PARAM=VALUE", setting)?;
+            let name = own_parameter(&preset, "--set", setting, name)?;
+            preset.set(name, value).map_err(|error| refused(&preset, "--set", setting, &error))?;
+        }
+        if let Some(split) = args.split {
+            preset.set_split(split.into());
+        }
+        if args.limit.is_some() {
+            preset.set_limit(args.limit);
+        }
+        let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
+        Ok(Self { preset, sweep })
+    }
+
+    /// One job, or one for every value of the sweep with that value.
+    pub fn jobs(&self, zoo: &Zoo) -> Result<Vec<(Option<f64>, Job)>, CliError> {
+        let Some(sweep) = &self.sweep else { return Ok(vec![(None, self.preset.job(zoo)?)]) };
+        let job = |&value: &f64| {
+            let mut preset = self.preset.clone();
+            preset
+                .set(&sweep.name, &value.to_string())
+                .map_err(|error| refused(&preset, "--sweep", &format!("{}={value}", sweep.name), &error))?;
+            Ok((Some(value), preset.job(zoo)?))
+        };
+        sweep.values.iter().map(job).collect()
+    }
+}
+
+fn assignment<'a>(option: &str, form: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| CliError::input(format!("`{text}` is not of the form {form}")).at(format!("{option} {text}")))?;
+    Ok((name.trim(), value.trim()))
+}
+
+/// `scaling` and `task_arithmetic.scaling` mean the same; a parameter of another method is an error.
+fn own_parameter<'a>(preset: &Preset, option: &str, setting: &str, name: &'a str) -> Result<&'a str, CliError> {
+    let Some((method, parameter)) = name.rsplit_once('.') else { return Ok(name) };
+    let id = preset.method().id;
+    if method == id || method == "method" || method == "method.params" {
+        return Ok(parameter);
+    }
+    let known = if METHODS.iter().any(|other| other.id == method) { "another method" } else { "not a method" };
+    Err(CliError::input(format!("`{method}` is {known}; {} runs `{id}`", preset.label()))
+        .at(format!("{option} {setting}"))
+        .hint(format!("write `{parameter}=…` or `{id}.{parameter}=…`")))
+}
+
+fn refused(preset: &Preset, option: &str, setting: &str, error: &ParamError) -> CliError {
+    let method = preset.method();
+    let hint = match (error, method.specs) {
+        (ParamError::Unknown { .. }, []) => format!("{} has no parameters", method.id),
+        (ParamError::Unknown { .. }, specs) => {
+            format!("{} has {}", method.id, specs.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", "))
+        }
+        _ => format!("`fusebench methods {}` shows its parameters and their ranges", method.id),
+    };
+    CliError::input(error.to_string()).at(format!("{option} {setting}")).hint(hint)
+}
+
+/// `scaling=0:1:0.1`, or the values one by one: `scaling=0.1,0.3,0.5`.
+fn sweep(preset: &Preset, text: &str) -> Result<Sweep, CliError> {
+    let (name, range) = assignment("--sweep", "PARAM=FROM:TO:STEP", text)?;
+    let name = own_parameter(preset, "--sweep", text, name)?;
+    let wrong = |what: &str| {
+        CliError::input(what.to_owned())
+            .at(format!("--sweep {text}"))
+            .hint("such as --sweep scaling=0:1:0.1, or one by one: --sweep scaling=0.1,0.3,0.5")
+    };
+    let number = |text: &str| {
+        let number: Option<f64> = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| wrong(&format!("`{}` is not a number", text.trim())))
+    };
+    let parts: Vec<&str> = range.split(':').collect();
+    let values = match parts[..] {
+        [list] => list.split(',').map(number).collect::<Result<Vec<_>, _>>()?,
+        [from, to, step] => {
+            let (from, to, step) = (number(from)?, number(to)?, number(step)?);
+            if step <= 0.0 || to < from {
+                return Err(wrong("a sweep goes up: FROM is at most TO, STEP is above zero"));
+            }
+            let last = ((to - from) / step + 1e-9).floor();
+            if last >= MOST_RUNS as f64 {
+                return Err(wrong(&format!("that is more than {MOST_RUNS} runs")));
+            }
+            (0..=last as usize).map(|at| tidy(from + at as f64 * step)).collect()
+        }
+        _ => return Err(wrong("a sweep is FROM:TO:STEP")),
+    };
+    // The first and the last value speak for the range, before anything is loaded.
+    for value in values.iter().copied() {
+        let mut trial = preset.clone();
+        trial.set(name, &value.to_string()).map_err(|error| refused(preset, "--sweep", text, &error))?;
+    }
+    Ok(Sweep { name: name.to_owned(), values })
+}
+
+/// 0.30000000000000004 is 0.3.
+fn tidy(value: f64) -> f64 {
+    (value * 1e9).round() / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Result<Vec<f64>, String> {
+        let preset = Preset::resolve("task_arithmetic").unwrap();
+        sweep(&preset, text).map(|sweep| sweep.values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sweeps_include_both_ends_without_dust() {
+        assert_eq!(values("scaling=0:1:0.1").unwrap(), [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]);
+        assert_eq!(values("task_arithmetic.scaling=0.3:0.3:1").unwrap(), [0.3]);
+        assert_eq!(values("scaling = 0.5, 0.1").unwrap(), [0.5, 0.1]);
+    }
+
+    #[test]
+    fn bad_sweeps_say_why() {
+        for (text, expected) in [
+            ("scaling", "is not of the form PARAM=FROM:TO:STEP"),
+            ("scaling=0:1", "a sweep is FROM:TO:STEP"),
+            ("scaling=1:0:0.1", "a sweep goes up"),
+            ("scaling=0:1:0", "STEP is above zero"),
+            ("scaling=0:1:0.0001", "more than 1000 runs"),
+            ("scaling=0:x:1", "`x` is not a number"),
+            ("scaling=0:nan:1", "`nan` is not a number"),
+            ("scalling=0:1:0.1", "did you mean `scaling`?"),
+            ("scaling=0:100:10", "is outside"),
+            ("ties.scaling=0:1:0.1", "`ties` is another method"),
+            ("tiess.scaling=0:1:0.1", "`tiess` is not a method"),
+        ] {
+            let message = values(text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The JSON report: FusionBench's keys, so that its users' scripts go on working, and ours beside them.
+//!
+//! `model_info`, one key a task, and `average` are FusionBench's; what it does not know stands under further keys in
+//! the same objects (`n`, `correct`, `low`, `high`, `base`, `expert`) and under `fusebench`.
+
+use super::{Outcome, plan::Sweep};
+use crate::cli::error::CliError;
+use crate::engine::{Report, TaskReport};
+use crate::fusion::{self, Family};
+use crate::tasks::{Split, metrics};
+use crate::zoo::Zoo;
+use serde_json::{Map, Value as Json, json};
+
+/// What a report is compared with: unweighted means over its tasks, where every task has a recorded score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reference {
+    pub base: f64,
+    pub expert: f64,
+}
+
+impl Reference {
+    pub fn of(zoo: &Zoo, report: &Report) -> Option<Self> {
+        let mean = |score: &dyn Fn(&str) -> Option<f64>| -> Option<f64> {
+            let scores: Vec<f64> = report.tasks.iter().map(|task| score(&task.task)).collect::<Option<_>>()?;
+            (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+        };
+        let scores = zoo.scores();
+        Some(Self {
+            base: mean(&|task| scores.base(task, report.split))?,
+            expert: mean(&|task| scores.expert(task, report.split))?,
+        })
+    }
+
+    /// Which share of the way from the base to the experts the fused model covers.
+    #[must_use]
+    pub fn gap_recovered(&self, average: f64) -> Option<f64> {
+        let gap = self.expert - self.base;
+        (gap > 0.0).then(|| (average - self.base) / gap)
+    }
+
+    /// As [`Reference::gap_recovered`] of a report. Recorded scores are of whole splits: a part of one cannot be held
+    /// against them.
+    pub fn gap_of(zoo: &Zoo, report: &Report) -> Option<f64> {
+        Self::of(zoo, report).filter(|_| report.complete)?.gap_recovered(report.average)
+    }
+}
+
+/// Mean loss over tasks.
+fn average_loss(report: &Report) -> f64 {
+    report.tasks.iter().map(|task| task.loss).sum::<f64>() / report.tasks.len().max(1) as f64
+}
+
+/// The report of one run.
+pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
+    let Outcome { job, report, .. } = outcome;
+    let mut json = Map::new();
+    json.insert("model_info".to_owned(), model_info(zoo, outcome));
+    for task in &report.tasks {
+        json.insert(task.task.clone(), task_json(zoo, task, report.split));
+    }
+    let reference = Reference::of(zoo, report);
+    json.insert(
+        "average".to_owned(),
+        json!({
+            "accuracy": report.average,
+            "loss": average_loss(report),
+            "base": reference.map(|reference| reference.base),
+            "expert": reference.map(|reference| reference.expert),
+            "gap_recovered": Reference::gap_of(zoo, report),
+        }),
+    );
+    json.insert(
+        "fusebench".to_owned(),
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "zoo": zoo.fingerprint(),
+            "recipe": job.recipe,
+            "split": report.split,
+            "limit": job.limit,
+            "complete": report.complete,
+            "device": report.device,
+            "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
+        }),
+    );
+    Json::Object(json)
+}
+
+/// One entry a value, in the order of the sweep, and which value was best on which split.
+pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, CliError> {
+    let best = best(outcomes).ok_or_else(|| CliError::failure("the sweep has no runs"))?;
+    let entry = |outcome: &Outcome| {
+        let accuracy = |task: &TaskReport| (task.task.clone(), Json::from(task.accuracy));
+        json!({
+            "value": outcome.value,
+            "average": outcome.report.average,
+            "gap_recovered": Reference::gap_of(zoo, &outcome.report),
+            "tasks": outcome.report.tasks.iter().map(accuracy).collect::<Map<_, _>>(),
+        })
+    };
+    let reference = Reference::of(zoo, &best.report);
+    Ok(json!({
+        "sweep": outcomes.iter().map(entry).collect::<Vec<_>>(),
+        "best": { "value": best.value, "average": best.report.average, "split": best.report.split },
+        "average": {
+            "base": reference.map(|reference| reference.base),
+            "expert": reference.map(|reference| reference.expert),
+        },
+        "fusebench": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "zoo": zoo.fingerprint(),
+            "parameter": sweep.name,
+            "recipe": best.job.recipe,
+            "split": best.report.split,
+            "limit": best.job.limit,
+            "complete": best.report.complete,
+            "device": best.report.device,
+        },
+    }))
+}
+
+/// The run with the highest average; the first of equals.
+pub fn best(outcomes: &[Outcome]) -> Option<&Outcome> {
+    outcomes.iter().reduce(|best, outcome| if outcome.report.average > best.report.average { outcome } else { best })
+}
+
+fn task_json(zoo: &Zoo, task: &TaskReport, split: Split) -> Json {
+    let (low, high) = metrics::wilson(task.correct, task.n);
+    json!({
+        "accuracy": task.accuracy,
+        "loss": task.loss,
+        "n": task.n,
+        "correct": task.correct,
+        "low": low,
+        "high": high,
+        "base": zoo.scores().base(&task.task, split),
+        "expert": zoo.scores().expert(&task.task, split),
+    })
+}
+
+/// Nothing is frozen in a fused model, so all of its parameters count as trainable, as FusionBench counts.
+fn model_info(zoo: &Zoo, outcome: &Outcome) -> Json {
+    let recipe = &outcome.job.recipe;
+    let one: usize = zoo.pool().reference().map_or(0, |model| model.tensors().iter().map(|tensor| tensor.len()).sum());
+    let ensemble = fusion::find(&recipe.method).is_ok_and(|method| method.family == Family::Ensemble);
+    let all = if ensemble { one * recipe.experts.len() } else { one };
+    json!({ "trainable_params": all, "all_params": all, "trainable_percentage": 1.0, "name": recipe.method })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gap_is_what_lies_between_base_and_experts() {
+        let reference = Reference { base: 0.5, expert: 0.9 };
+        assert!((reference.gap_recovered(0.7).unwrap() - 0.5).abs() < 1e-12);
+        assert!(reference.gap_recovered(0.4).unwrap() < 0.0);
+        assert_eq!(Reference { base: 0.5, expert: 0.5 }.gap_recovered(0.7), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The result for people: one row a task, or one row a value of a sweep.
+
+use super::Outcome;
+use super::plan::Sweep;
+use super::report::{Reference, best};
+use crate::cli::output::Columns;
+use crate::engine::Report;
+use crate::fusion;
+use crate::tasks::{Split, metrics};
+use crate::zoo::Zoo;
+use std::fmt::Write;
+
+pub fn render(zoo: &Zoo, sweep: Option<&Sweep>, outcomes: &[Outcome]) -> String {
+    match (sweep, outcomes) {
+        (Some(sweep), _) => sweep_table(zoo, sweep, outcomes),
+        (None, [outcome]) => single(zoo, outcome),
+        (None, _) => String::new(),
+    }
+}
+
+fn single(zoo: &Zoo, outcome: &Outcome) -> String {
+    let report = &outcome.report;
+    let mut columns = Columns::with_header(["task", "base", "fused", "expert", "Δ base", "95 % interval", "n"]);
+    for task in &report.tasks {
+        let (base, expert) =
+            (zoo.scores().base(&task.task, report.split), zoo.scores().expert(&task.task, report.split));
+        let (low, high) = metrics::wilson(task.correct, task.n);
+        columns.row([
+            task.task.clone(),
+            percent(base),
+            percent(Some(task.accuracy)),
+            percent(expert),
+            difference(base, task.accuracy),
+            format!("{:.1} – {:.1}", 100.0 * low, 100.0 * high),
+            task.n.to_string(),
+        ]);
+    }
+    let reference = Reference::of(zoo, report);
+    let base = reference.map(|reference| reference.base);
+    columns.row([
+        "average".to_owned(),
+        percent(base),
+        percent(Some(report.average)),
+        percent(reference.map(|reference| reference.expert)),
+        difference(base, report.average),
+        String::new(),
+        report.tasks.iter().map(|task| task.n).sum::<u64>().to_string(),
+    ]);
+    let mut text = format!("{}\n\n{}\n", title(outcome), columns.render());
+    if let Some(share) = Reference::gap_of(zoo, report) {
+        let _ = writeln!(text, "gap recovered: {:.1} % of the way from the base to the experts", 100.0 * share);
+    }
+    text + &footer(std::slice::from_ref(outcome))
+}
+
+fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
+    let Some(best) = best(outcomes) else { return String::new() };
+    let mut columns = Columns::with_header([sweep.name.as_str(), "average", "gap recovered", ""]);
+    for outcome in outcomes {
+        let report = &outcome.report;
+        let gap = Reference::gap_of(zoo, report);
+        let mark = if std::ptr::eq(outcome, best) { "best" } else { "" };
+        columns.row([
+            outcome.value.map_or_else(String::new, |value| value.to_string()),
+            percent(Some(report.average)),
+            gap.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
+            mark.to_owned(),
+        ]);
+    }
+    let method = fusion::find(&best.job.recipe.method).map_or(best.job.recipe.method.as_str(), |method| method.name);
+    let mut text = format!(
+        "{method}, {} experts, {} split, {}\n\n{}\n",
+        best.job.recipe.experts.len(),
+        best.report.split,
+        best.report.device,
+        columns.render()
+    );
+    if best.report.split == Split::Test && outcomes.len() > 1 {
+        text.push_str(
+            "note: a value chosen on the test split looks better than it is; choose with --split validation\n",
+        );
+    }
+    text + &footer(outcomes)
+}
+
+fn title(outcome: &Outcome) -> String {
+    let (recipe, report) = (&outcome.job.recipe, &outcome.report);
+    format!("{}, {} experts, {} split, {}", recipe_line(outcome), recipe.experts.len(), report.split, report.device)
+}
+
+/// `Task arithmetic, λ = 0.3`: the method and the parameters that people look at.
+pub fn recipe_line(outcome: &Outcome) -> String {
+    let recipe = &outcome.job.recipe;
+    let Ok(method) = fusion::find(&recipe.method) else { return recipe.method.clone() };
+    let shown = method.specs.iter().filter(|spec| !spec.advanced);
+    let values = shown.filter_map(|spec| Some(format!(", {} = {}", spec.label(), recipe.params.get(spec.name)?)));
+    format!("{}{}", method.name, values.collect::<String>())
+}
+
+fn footer(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    if outcomes.iter().any(|outcome| !outcome.report.complete) {
+        text.push_str("note: only a part of the split was evaluated; base and expert are of the whole split\n");
+    }
+    let total = |seconds: fn(&Report) -> f64| outcomes.iter().map(|outcome| seconds(&outcome.report)).sum::<f64>();
+    let (fuse, evaluate) = (total(|report| report.fuse_seconds), total(|report| report.evaluate_seconds));
+    let _ = writeln!(text, "fused in {fuse:.2} s, evaluated in {evaluate:.2} s");
+    text
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1}", 100.0 * share))
+}
+
+fn difference(base: Option<f64>, fused: f64) -> String {
+    base.map_or_else(|| "-".to_owned(), |base| format!("{:+.1}", 100.0 * (fused - base)))
+}

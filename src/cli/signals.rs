@@ -1,0 +1,61 @@
+//! SIGINT and SIGTERM as calls: the first asks the work to stop, the second ends the process at once.
+
+use super::error::CliError;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Listens until the process ends; `0` as long as no signal has come.
+#[derive(Debug, Clone, Default)]
+pub struct Signals(Arc<AtomicI32>);
+
+impl Signals {
+    /// Calls `stop` with the signal's number when the first one arrives.
+    ///
+    /// # Errors
+    /// When the system refuses to install the handlers.
+    pub fn listen(stop: impl Fn(i32) + Send + 'static) -> Result<Self, CliError> {
+        let signals = Self::default();
+        let seen = signals.clone();
+        let refused = |error| CliError::failure(format!("cannot listen for signals: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let (mut interrupt, mut terminate, mut hangup) = {
+            let _entered = runtime.enter();
+            (
+                signal(SignalKind::interrupt()).map_err(refused)?,
+                signal(SignalKind::terminate()).map_err(refused)?,
+                signal(SignalKind::hangup()).map_err(refused)?,
+            )
+        };
+        thread::spawn(move || {
+            runtime.block_on(async move {
+                loop {
+                    let kind = tokio::select! {
+                        _ = interrupt.recv() => SignalKind::interrupt(),
+                        _ = terminate.recv() => SignalKind::terminate(),
+                        _ = hangup.recv() => SignalKind::hangup(),
+                    };
+                    let number = kind.as_raw_value();
+                    if seen.0.swap(number, Ordering::SeqCst) != 0 {
+                        process::exit(128 + number);
+                    }
+                    stop(number);
+                }
+            });
+        });
+        Ok(signals)
+    }
+
+    /// An error with the right exit code once a signal has come.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn check(&self) -> Result<(), CliError> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            number => Err(CliError::signal(number)),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What can go wrong between a preset and its report.
+
+use crate::cancel::Cancelled;
+use crate::fusion::FusionError;
+use crate::models::ModelError;
+use crate::params::closest;
+use crate::tasks::preprocess::PreprocessError;
+use crate::weights::WeightsError;
+use crate::zoo::ZooError;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum EngineError {
+    #[error("no expert `{name}` in the zoo{}", did_you_mean(.closest.as_deref()))]
+    UnknownExpert { name: String, closest: Option<String> },
+    #[error("no task `{name}` in the zoo{}", did_you_mean(.closest.as_deref()))]
+    UnknownTask { name: String, closest: Option<String> },
+    #[error("no task to evaluate")]
+    NoTasks,
+    #[error("`limit` must be at least 1")]
+    ZeroLimit,
+    #[error("unknown device `{name}`: give auto, cpu, vulkan, vulkan:N, cuda or cuda:N")]
+    UnknownDevice { name: String },
+    #[error("{device} cannot be used: {reason}")]
+    DeviceUnavailable { device: String, reason: String },
+    #[error("the device failed: {0}")]
+    Device(String),
+    #[error("the fused model's output on `{task}` is not finite")]
+    NotFiniteOutput { task: String },
+    #[error("{method} keeps all its members: there is no single set of weights to write")]
+    NoWeights { method: &'static str },
+    #[error("internal error: {0}")]
+    Panic(String),
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+impl EngineError {
+    pub(super) fn unknown_expert<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::UnknownExpert { name: name.to_owned(), closest: closest(name, known).map(str::to_owned) }
+    }
+
+    pub(super) fn unknown_task<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::UnknownTask { name: name.to_owned(), closest: closest(name, known).map(str::to_owned) }
+    }
+
+    /// Whether the work was stopped on request, which is not a failure.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::Fusion(FusionError::Cancelled(_)))
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::UnknownExpert { .. } => "`fusebench checkpoints` lists them".to_owned(),
+            Self::UnknownTask { .. } | Self::NoTasks => "`fusebench tasks` lists them".to_owned(),
+            Self::ZeroLimit => "leave it out to evaluate every sample".to_owned(),
+            Self::UnknownDevice { .. } | Self::DeviceUnavailable { .. } => {
+                "`fusebench doctor` shows what was found, and why something was not".to_owned()
+            }
+            Self::Device(_) => "try again with `--device cpu`".to_owned(),
+            Self::NotFiniteOutput { .. } => "use smaller coefficients".to_owned(),
+            Self::NoWeights { .. } => "choose a merging method, or export the recipe instead".to_owned(),
+            Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
+            Self::Fusion(error) => error.hint().to_owned(),
+            Self::Model(error) => error.hint().to_owned(),
+            Self::Zoo(error) => error.hint().to_owned(),
+            Self::Weights(error) => error.hint().to_owned(),
+            Self::Preprocess(_) => "the task's images are not what this model was trained on".to_owned(),
+            Self::Cancelled(_) => String::new(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One job on its way from a recipe to a report, advanced a small step at a time.
+
+use super::cache::{Cache, Key};
+use super::device::OpenDevice;
+use super::evaluate::{Evaluation, Lanes};
+use super::predictor::Predictor;
+use super::{EngineError, Event, Job, Plan, Report, RunId, TaskReport};
+use crate::cancel::Cancel;
+use crate::tasks::metrics::wilson;
+use crate::zoo::Zoo;
+use std::time::{Duration, Instant};
+
+/// What a step needs of the worker.
+pub(super) struct Bench<'a> {
+    pub zoo: &'a Zoo,
+    pub device: &'a OpenDevice,
+    pub lanes: &'a Lanes,
+    pub cache: &'a mut Cache,
+    pub sink: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+/// A job in progress.
+pub(super) struct Execution {
+    pub run: RunId,
+    pub job: Job,
+    pub cancel: Cancel,
+    stage: Stage,
+}
+
+enum Stage {
+    Waiting,
+    Evaluating(Box<Running>),
+}
+
+struct Running {
+    plan: Plan,
+    keys: Vec<Key>,
+    evaluation: Evaluation,
+    /// Reports in plan order as they come in.
+    reports: Vec<Option<TaskReport>>,
+    fuse_seconds: f64,
+    evaluating: Duration,
+    seen: u64,
+    cached: bool,
+}
+
+/// Whether there is more to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    More,
+    Done,
+}
+
+impl Execution {
+    pub fn new(run: RunId, job: Job, cancel: Cancel) -> Self {
+        Self { run, job, cancel, stage: Stage::Waiting }
+    }
+
+    /// Starts over, for instance on another device.
+    pub fn restart(&mut self) {
+        self.stage = Stage::Waiting;
+    }
+
+    /// Whether the job has been fused and is being evaluated.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.stage {
+            Stage::Waiting => None,
+            Stage::Evaluating(running) => Some(&running.plan),
+        }
+    }
+
+    /// Does the next piece of work: fusing, or one round of batches.
+    ///
+    /// # Errors
+    /// Whatever went wrong, or that the job was cancelled.
+    pub fn step(&mut self, predictor: &mut Predictor, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
+        self.cancel.check()?;
+        if let Stage::Evaluating(running) = &mut self.stage {
+            return running.step(self.run, predictor, bench);
+        }
+        let mut running = Running::start(self, predictor, bench)?;
+        let step = running.finish_if_complete(self.run, bench);
+        self.stage = Stage::Evaluating(Box::new(running));
+        Ok(step)
+    }
+}
+
+impl Running {
+    fn start(
+        execution: &Execution,
+        predictor: &mut Predictor,
+        bench: &mut Bench<'_>,
+    ) -> Result<Self, EngineError> {
+        let Execution { run, job, cancel, .. } = execution;
+        let (run, sink) = (*run, bench.sink);
+        sink(Event::Started { run, kind: job.kind, device: bench.device.name.clone() });
+        let plan = Plan::new(bench.zoo, job)?;
+        let keys = Key::all(&plan, &bench.device.name);
+        let reports: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
+        let wanted: Vec<usize> = (0..reports.len()).filter(|&at| reports[at].is_none()).collect();
+        let mut fuse_seconds = 0.0;
+        if !wanted.is_empty() {
+            let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
+            sink(Event::Phase { run, name: "fuse".into(), total: tensors, unit: "tensors".into() });
+            let started = Instant::now();
+            let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
+            predictor.prepare(bench.zoo, &plan, bench.device, cancel, &mut progress)?;
+            fuse_seconds = started.elapsed().as_secs_f64();
+        }
+        let total = Some(plan.samples() as u64);
+        sink(Event::Phase { run, name: "evaluate".into(), total, unit: "images".into() });
+        let mut running = Self {
+            evaluation: Evaluation::new(bench.zoo, &plan, &wanted, bench.device)?,
+            cached: wanted.is_empty(),
+            plan,
+            keys,
+            reports: vec![None; reports.len()],
+            fuse_seconds,
+            evaluating: Duration::ZERO,
+            seen: 0,
+        };
+        for (at, report) in reports.into_iter().enumerate() {
+            if let Some(report) = report {
+                running.seen += report.n;
+                announce(bench, run, &report.task, report.correct, report.n, report.n);
+                running.complete(run, at, report, bench);
+            }
+        }
+        Ok(running)
+    }
+
+    fn step(&mut self, run: RunId, predictor: &Predictor, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
+        let started = Instant::now();
+        let standings = self.evaluation.step(predictor, bench.device, bench.lanes)?;
+        self.evaluating += started.elapsed();
+        for standing in &standings {
+            announce(bench, run, &standing.task, standing.correct, standing.seen, standing.total);
+        }
+        let done: Vec<TaskReport> = self.evaluation.finished().collect();
+        for report in done {
+            let place = self.plan.tasks.iter().position(|(id, _)| *id == report.task);
+            if let Some(at) = place.filter(|&at| self.reports[at].is_none()) {
+                self.complete(run, at, report, bench);
+            }
+        }
+        let before: u64 = self.reports.iter().flatten().map(|report| report.n).sum();
+        self.seen = before + self.evaluation.seen_in_progress();
+        (bench.sink)(Event::Progress { run, done: self.seen });
+        Ok(self.finish_if_complete(run, bench))
+    }
+
+    fn complete(&mut self, run: RunId, at: usize, report: TaskReport, bench: &mut Bench<'_>) {
+        let TaskReport { task, accuracy, loss, n, .. } = report.clone();
+        (bench.sink)(Event::TaskDone { run, task, accuracy, loss, n });
+        bench.cache.insert(self.keys[at].clone(), report.clone());
+        self.reports[at] = Some(report);
+    }
+
+    fn finish_if_complete(&mut self, run: RunId, bench: &mut Bench<'_>) -> Step {
+        let Some(tasks) = self.reports.iter().cloned().collect::<Option<Vec<_>>>() else { return Step::More };
+        let average = tasks.iter().map(|task| task.accuracy).sum::<f64>() / tasks.len().max(1) as f64;
+        let report = Report {
+            tasks,
+            average,
+            split: self.plan.split,
+            complete: self.plan.complete,
+            fuse_seconds: self.fuse_seconds,
+            evaluate_seconds: self.evaluating.as_secs_f64(),
+            device: bench.device.name.clone(),
+            cached: self.cached,
+        };
+        (bench.sink)(Event::Finished { run, report });
+        Step::Done
+    }
+}
+
+fn announce(bench: &Bench<'_>, run: RunId, task: &str, correct: u64, seen: u64, total: u64) {
+    let (low, high) = wilson(correct, seen);
+    (bench.sink)(Event::Estimate { run, task: task.to_owned(), correct, seen, total, low, high });
+}

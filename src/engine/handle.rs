@@ -1,0 +1,161 @@
+//! The engine as the rest of the program sees it.
+
+use super::device::{DeviceRequest, OpenDevice};
+use super::evaluate::Lanes;
+use super::execution::Execution;
+use super::worker::{Command, Sink, Worker};
+use super::{EngineError, Event, Job, JobKind, RunId, probe};
+use crate::cancel::Cancel;
+use crate::zoo::Zoo;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// A device and the thread that owns it. Dropping it cancels everything and waits for the thread.
+#[derive(Debug)]
+pub struct Engine {
+    commands: Sender<Command>,
+    cancels: Arc<Mutex<Cancels>>,
+    next: AtomicU64,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Cancels {
+    by_run: HashMap<RunId, Cancel>,
+    preview: Option<RunId>,
+}
+
+impl Engine {
+    /// Starts the engine; every event goes to `sink`, called from the engine's threads.
+    ///
+    /// Returns at once and works on the CPU. GPUs are proved in the background (in a child process); once one has
+    /// proved itself, jobs move to it, and if the one that was asked for does not, `Event::Device` says why.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn start(zoo: Arc<Zoo>, request: DeviceRequest, sink: Sink) -> Result<Self, EngineError> {
+        let device = OpenDevice::cpu();
+        Self::start_on(zoo, device, request, sink)
+    }
+
+    /// Starts the engine on exactly the device that is asked for, proved first; `auto` means whatever proves itself.
+    ///
+    /// # Errors
+    /// When the device is not there or fails its self-test.
+    pub fn start_proved(zoo: Arc<Zoo>, request: DeviceRequest, sink: Sink) -> Result<Self, EngineError> {
+        let device = match request {
+            DeviceRequest::Cpu => OpenDevice::cpu(),
+            DeviceRequest::Auto => {
+                probe::candidates().into_iter().find_map(|gpu| prove(gpu).ok()).unwrap_or_else(OpenDevice::cpu)
+            }
+            gpu => prove(gpu)?,
+        };
+        Self::start_on(zoo, device, DeviceRequest::Cpu, sink)
+    }
+
+    fn start_on(
+        zoo: Arc<Zoo>,
+        device: OpenDevice,
+        wish: DeviceRequest,
+        sink: Sink,
+    ) -> Result<Self, EngineError> {
+        let failed = |error: std::io::Error| EngineError::Panic(format!("cannot start a thread: {error}"));
+        let (commands, receiver) = mpsc::channel();
+        let sink: Arc<Sink> = Arc::new(sink);
+        let lanes = Lanes::new()?;
+        sink(Event::Device { name: device.name.clone(), reason: None });
+        let cancels: Arc<Mutex<Cancels>> = Arc::default();
+        let (for_worker, flags) = (Arc::clone(&sink), Arc::clone(&cancels));
+        let tell = move |event: Event| {
+            if let Some(run) = event.run().filter(|_| event.is_final()) {
+                flags.lock().unwrap_or_else(PoisonError::into_inner).by_run.remove(&run);
+            }
+            for_worker(event);
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || Worker::new(zoo, device, lanes, Box::new(tell), receiver).run())
+            .map_err(failed)?;
+        if wish != DeviceRequest::Cpu {
+            let commands = commands.clone();
+            std::thread::Builder::new()
+                .name("probe".to_owned())
+                .spawn(move || seek_gpu(wish, &commands, &**sink))
+                .map_err(failed)?;
+        }
+        Ok(Self {
+            commands,
+            cancels,
+            next: AtomicU64::new(1),
+            thread: Some(thread),
+        })
+    }
+
+    /// An id that has not been used with this engine.
+    pub fn next_id(&self) -> RunId {
+        RunId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Queues a job. A preview takes the place of the one before it, which is cancelled at once; runs wait in line.
+    pub fn submit(&self, run: RunId, job: Job) {
+        let cancel = Cancel::default();
+        let mut cancels = self.cancels();
+        if job.kind == JobKind::Preview {
+            if let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run)) {
+                outdated.cancel();
+            }
+        }
+        cancels.by_run.insert(run, cancel.clone());
+        drop(cancels);
+        // The receiver lives as long as the thread, which lives until `drop`.
+        let _ = self.commands.send(Command::Submit(Execution::new(run, job, cancel)));
+    }
+
+    /// Stops a job at its next step, whether it waits or works.
+    pub fn cancel(&self, run: RunId) {
+        if let Some(cancel) = self.cancels().by_run.get(&run) {
+            cancel.cancel();
+            let _ = self.commands.send(Command::Withdraw(run));
+        }
+    }
+
+    fn cancels(&self) -> MutexGuard<'_, Cancels> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.cancels().by_run.values().for_each(Cancel::cancel);
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn prove(request: DeviceRequest) -> Result<OpenDevice, EngineError> {
+    probe::prove(request)?;
+    OpenDevice::gpu(request)
+}
+
+/// Runs on the probe thread: hands the first GPU that proves itself to the worker.
+fn seek_gpu(wish: DeviceRequest, commands: &Sender<Command>, sink: &(dyn Fn(Event) + Send + Sync)) {
+    let candidates = if wish == DeviceRequest::Auto { probe::candidates() } else { vec![wish] };
+    let mut reasons = Vec::new();
+    for candidate in candidates {
+        match prove(candidate) {
+            Ok(device) => {
+                let _ = commands.send(Command::Use(device));
+                return;
+            }
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    if !reasons.is_empty() {
+        sink(Event::Device { name: OpenDevice::cpu().name, reason: Some(reasons.join("; ")) });
+    }
+}

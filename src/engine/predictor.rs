@@ -1,0 +1,162 @@
+//! What answers for a fused model: one network, or the members of an ensemble.
+
+use super::device::OpenDevice;
+use super::{EngineError, Plan, score};
+use crate::cancel::Cancel;
+use crate::fusion::{Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan};
+use crate::models::clip_vit::ClipVit;
+use crate::tasks::preprocess::InputShape;
+use crate::weights::StateDict;
+use crate::zoo::{Head, Zoo};
+use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
+
+/// Networks kept between jobs, so that a nudge costs neither a rebuild nor a full fusion.
+#[derive(Default)]
+pub(super) struct Predictor {
+    incremental: Incremental,
+    /// The linear plan that `network` holds; nothing when it holds other weights.
+    linear: Option<LinearPlan>,
+    network: Option<ClipVit>,
+    members: Vec<(String, Arc<ClipVit>)>,
+    rule: Option<EnsembleRule>,
+}
+
+impl Predictor {
+    /// Fuses the plan's pool and makes the result ready to answer.
+    ///
+    /// # Errors
+    /// Whatever the method or the model reports; cancellation.
+    pub fn prepare(
+        &mut self,
+        zoo: &Zoo,
+        plan: &Plan,
+        device: &OpenDevice,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), EngineError> {
+        let mut context = Context::new(cancel, progress);
+        let fused = plan.method.run(&plan.params, &plan.pool, &mut context)?;
+        // Until everything below has worked, the network holds nothing that a nudge could start from.
+        let held = self.linear.take();
+        self.rule = None;
+        match fused {
+            Fused::Linear(linear) => {
+                self.incremental.fuse(&linear, &plan.pool, &mut context)?;
+                let weights = self.incremental.weights();
+                match (self.incremental.changed(), &mut self.network) {
+                    (Changed::Some(tensors), Some(network)) if held.is_some() => {
+                        for tensor in tensors.iter().filter_map(|&at| weights?.tensors().get(at)) {
+                            network.load_tensor(&tensor.name, tensor.values().unwrap_or_default())?;
+                        }
+                    }
+                    (_, network) => load(network, zoo, device, weights.ok_or_else(nothing)?)?,
+                }
+                self.linear = Some(linear);
+            }
+            Fused::Weights(weights) => load(&mut self.network, zoo, device, &weights)?,
+            Fused::Ensemble(rule) => {
+                self.gather_members(zoo, plan, device, cancel)?;
+                self.rule = Some(rule);
+            }
+        }
+        Ok(())
+    }
+
+    fn gather_members(
+        &mut self,
+        zoo: &Zoo,
+        plan: &Plan,
+        device: &OpenDevice,
+        cancel: &Cancel,
+    ) -> Result<(), EngineError> {
+        let mut kept = std::mem::take(&mut self.members);
+        for (name, checkpoint) in plan.pool.experts() {
+            cancel.check()?;
+            let network = match kept.iter().position(|(known, _)| known == name) {
+                Some(at) => kept.swap_remove(at).1,
+                None => {
+                    let mut network = None;
+                    load(&mut network, zoo, device, &StateDict::load(checkpoint))?;
+                    Arc::new(network.ok_or_else(nothing)?)
+                }
+            };
+            self.members.push((name.clone(), network));
+        }
+        Ok(())
+    }
+
+    /// Brings incrementally fused weights back to what a full fusion gives; for idle moments.
+    ///
+    /// # Errors
+    /// Whatever fusion or the model reports.
+    pub fn refresh(&mut self, zoo: &Zoo, device: &OpenDevice, plan: &Plan) -> Result<(), EngineError> {
+        if !self.incremental.is_drifted() {
+            return Ok(());
+        }
+        let Some(linear) = self.linear.take() else { return Ok(()) };
+        let mut progress = |_, _| {};
+        let cancel = Cancel::default();
+        let weights = self.incremental.refresh(&linear, &plan.pool, &mut Context::new(&cancel, &mut progress))?;
+        load(&mut self.network, zoo, device, weights)?;
+        self.linear = Some(linear);
+        Ok(())
+    }
+
+    /// Logits `[n, classes]` of pixels `[n, channels, side, side]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn logits(
+        &self,
+        pixels: Vec<f32>,
+        n: usize,
+        input: InputShape,
+        head: &Head,
+        device: &OpenDevice,
+    ) -> Result<Vec<f32>, EngineError> {
+        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, [n, input.channels, input.side, input.side]), &device.tensor);
+        let Some(rule) = &self.rule else {
+            let network = self.network.as_ref().ok_or_else(nothing)?;
+            return Ok(score::logits(head, &features(network, pixels)?));
+        };
+        let outputs: Vec<Vec<f32>> =
+            self.members.iter().map(|(_, member)| features(member, pixels.clone())).collect::<Result<_, _>>()?;
+        // Averages are taken of features, as FusionBench does; a maximum only makes sense over logits of classes.
+        Ok(match rule {
+            EnsembleRule::Weighted(_) => score::logits(head, &combine(rule, &outputs)),
+            EnsembleRule::Max => {
+                let logits: Vec<Vec<f32>> = outputs.iter().map(|output| score::logits(head, output)).collect();
+                combine(rule, &logits)
+            }
+        })
+    }
+}
+
+fn nothing() -> EngineError {
+    EngineError::Panic("nothing was fused".to_owned())
+}
+
+fn combine(rule: &EnsembleRule, outputs: &[Vec<f32>]) -> Vec<f32> {
+    rule.combine(&outputs.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+fn features(network: &ClipVit, pixels: Tensor<4>) -> Result<Vec<f32>, EngineError> {
+    let data = network.features(pixels).try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;
+    data.try_into_vec::<f32>().map_err(|error| EngineError::Device(format!("{error:?}")))
+}
+
+fn load(
+    network: &mut Option<ClipVit>,
+    zoo: &Zoo,
+    device: &OpenDevice,
+    weights: &StateDict,
+) -> Result<(), EngineError> {
+    if network.is_none() {
+        *network = Some(ClipVit::new(zoo.config(), &device.tensor)?);
+    }
+    if let Some(network) = network {
+        network.load(weights)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The presets of the repository's `presets/` folder, carried in the binary.
+
+use crate::params::closest;
+
+/// A preset that comes with the program.
+#[derive(Debug, Clone, Copy)]
+pub struct Builtin {
+    /// `family/method`, as the file's path in `presets/` without its ending.
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+impl Builtin {
+    /// The name without its family.
+    #[must_use]
+    pub fn short(&self) -> &'static str {
+        self.name.rsplit('/').next().unwrap_or(self.name)
+    }
+
+    /// The first line of the comment that opens the file: what the preset is for.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        let comment = self.text.lines().find(|line| line.starts_with("# "));
+        comment.map_or("", |line| line.trim_start_matches("# "))
+    }
+}
+
+macro_rules! builtin {
+    ($($name:literal)*) => {
+        /// All built-in presets; `tests/presets.rs` keeps the list and the folder the same.
+        pub const BUILTIN: &[Builtin] = &[$(Builtin {
+            name: $name,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/presets/", $name, ".toml")),
+        },)*];
+    };
+}
+
+builtin! {
+    "ensemble/simple_ensemble"
+    "ensemble/weighted_ensemble"
+    "ensemble/max_model"
+    "merging/simple_average"
+    "merging/weighted_average"
+    "merging/task_arithmetic"
+    "merging/task_wise"
+    "merging/layer_wise"
+    "merging/linear_interpolation"
+    "merging/slerp"
+    "merging/ties"
+    "merging/dare_average"
+    "merging/dare"
+    "merging/dare_ties"
+    "merging/magmax"
+    "merging/model_stock"
+}
+
+/// The preset named in full (`merging/ties`) or in short (`ties`).
+pub(super) fn find(name: &str) -> Option<&'static Builtin> {
+    BUILTIN.iter().find(|preset| preset.name == name || preset.short() == name)
+}
+
+/// The name most like a mistyped one, as long or short as it was typed.
+pub(super) fn closest_name(name: &str) -> Option<String> {
+    let full = name.contains('/');
+    closest(name, BUILTIN.iter().map(|preset| if full { preset.name } else { preset.short() })).map(str::to_owned)
+}

@@ -1,0 +1,166 @@
+//! Carrying out what the explorer wants done outside of itself: the engine, the store, files, long computations.
+//!
+//! Nothing here blocks the loop: every answer comes back as a message.
+
+pub mod export;
+pub mod keeper;
+
+use super::catalog::Catalog;
+use super::effect::{Effect, Export};
+use super::msg::Msg;
+use super::session::Outside;
+use crate::cancel::Cancel;
+use crate::engine::{DeviceRequest, Engine, Event};
+use crate::fusion::similarity;
+use crate::store::Paths;
+use crate::zoo::Zoo;
+use keeper::{Keeper, Request};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The real world.
+pub struct Hands {
+    zoo: Arc<Zoo>,
+    catalog: Arc<Catalog>,
+    device: DeviceRequest,
+    paths: Option<Paths>,
+    messages: UnboundedSender<Msg>,
+    engine: Option<Engine>,
+    keeper: Option<Keeper>,
+    /// Stops whatever the workers are at.
+    cancel: Cancel,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Hands {
+    /// Nothing is opened or started before [`Outside::begin`].
+    #[must_use]
+    pub fn new(
+        zoo: Arc<Zoo>,
+        catalog: Arc<Catalog>,
+        device: DeviceRequest,
+        paths: Option<Paths>,
+        messages: UnboundedSender<Msg>,
+    ) -> Self {
+        let (cancel, workers) = (Cancel::default(), Vec::new());
+        Self { zoo, catalog, device, paths, messages, engine: None, keeper: None, cancel, workers }
+    }
+
+    fn say(&self, text: String, error: bool) {
+        // The loop may have ended; then nobody wants to know.
+        let _ = self.messages.send(Msg::Notice { text, error });
+    }
+
+    fn ask_keeper(&self, request: Request) {
+        if let Some(keeper) = &self.keeper {
+            keeper.ask(request);
+        }
+    }
+
+    /// Does something long on a thread of its own. If it panics, the person is told and everything else goes on.
+    fn work(&mut self, name: &str, job: impl FnOnce() -> Msg + Send + 'static) {
+        self.workers.retain(|worker| !worker.is_finished());
+        let messages = self.messages.clone();
+        let what = name.to_owned();
+        let guarded = move || {
+            let msg = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Msg::Notice {
+                text: format!("{what} failed unexpectedly; the log has the details"),
+                error: true,
+            });
+            let _ = messages.send(msg);
+        };
+        match std::thread::Builder::new().name(name.to_owned()).spawn(guarded) {
+            Ok(worker) => self.workers.push(worker),
+            Err(error) => self.say(format!("cannot start a thread for the {name}: {error}"), true),
+        }
+    }
+
+    fn export(&mut self, export: Export) {
+        let folder =
+            self.paths.as_ref().map_or_else(|| PathBuf::from("fusebench-exports"), |paths| paths.exports.clone());
+        let (zoo, catalog, cancel) = (Arc::clone(&self.zoo), Arc::clone(&self.catalog), self.cancel.clone());
+        self.work("export", move || {
+            let written = match export {
+                Export::Runs(runs) => export::runs(&runs, &catalog, &folder),
+                Export::Recipe(job) => export::recipe(&job, &folder),
+                Export::Checkpoint(job) => export::checkpoint(&zoo, &job, &folder, &cancel),
+            };
+            match written {
+                Ok(text) => Msg::Notice { text, error: false },
+                Err(text) => Msg::Notice { text, error: true },
+            }
+        });
+    }
+}
+
+impl Outside for Hands {
+    fn begin(&mut self) {
+        let path = self.paths.as_ref().map(Paths::history);
+        match Keeper::start(path, self.messages.clone()) {
+            Ok(keeper) => self.keeper = Some(keeper),
+            Err(error) => self.say(format!("no history in this session: {error}"), true),
+        }
+        let messages = self.messages.clone();
+        let sink = move |event: Event| {
+            let _ = messages.send(Msg::Engine(event));
+        };
+        match Engine::start(Arc::clone(&self.zoo), self.device, Box::new(sink)) {
+            Ok(engine) => self.engine = Some(engine),
+            Err(error) => self.say(format!("the engine did not start: {error} ({})", error.hint()), true),
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Submit(run, job) => match &self.engine {
+                Some(engine) => engine.submit(run, job),
+                None => {
+                    let (error, hint) = ("the engine is not running".to_owned(), "restart fusebench".to_owned());
+                    let _ = self.messages.send(Msg::Engine(Event::Failed { run, error, hint }));
+                }
+            },
+            Effect::Cancel(run) => {
+                if let Some(engine) = &self.engine {
+                    engine.cancel(run);
+                }
+            }
+            Effect::LoadSamples { task, split } => {
+                let zoo = Arc::clone(&self.zoo);
+                self.work("samples", move || {
+                    let images = zoo.images(&task, split).map_err(|error| format!("{error} ({})", error.hint()));
+                    Msg::Samples { task, split, images }
+                });
+            }
+            Effect::LoadSimilarity => {
+                let (zoo, cancel) = (Arc::clone(&self.zoo), self.cancel.clone());
+                self.work("similarity", move || {
+                    let geometry = similarity(zoo.pool(), &cancel);
+                    Msg::Similarity(geometry.map(Arc::new).map_err(|error| format!("{error} ({})", error.hint())))
+                });
+            }
+            Effect::LoadHistory => self.ask_keeper(Request::Load),
+            Effect::Record(run) => self.ask_keeper(Request::Record(Box::new(run))),
+            Effect::Forget(id) => self.ask_keeper(Request::Forget(id)),
+            Effect::Pin { id, pinned } => self.ask_keeper(Request::Pin { id, pinned }),
+            Effect::Persist { key, json } => self.ask_keeper(Request::Persist { key, json }),
+            Effect::Export(export) => self.export(export),
+            // The session loop has these.
+            Effect::Copy(_) | Effect::CaptureMouse(_) | Effect::Suspend | Effect::Redraw | Effect::Quit => {}
+        }
+    }
+}
+
+impl Drop for Hands {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        // The keeper first: what it was asked to store must be stored even if the engine takes its time.
+        self.keeper = None;
+        self.engine = None;
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}

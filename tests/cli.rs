@@ -1,0 +1,10 @@
+//! The command line as scripts see it: the real binary, its output, its exit codes.
+
+mod cli {
+    mod bad_input;
+    mod documents;
+    mod faults;
+    mod lists;
+    mod program;
+    mod run;
+}

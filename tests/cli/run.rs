@@ -1,0 +1,136 @@
+//! `fusebench run` end to end on the zoo in the binary, on few samples.
+
+use super::program::{json, keys, stdout, tasks};
+use serde_json::Value as Json;
+use std::fs;
+
+/// Whatever differs between two runs of the same thing.
+fn without_times(mut report: Json) -> Json {
+    report["fusebench"].as_object_mut().unwrap().remove("seconds");
+    report
+}
+
+#[test]
+fn the_report_has_fusionbench_s_keys_and_adds_up() {
+    let report = json(&["run", "task_arithmetic", "--limit", "8", "--json"]);
+    let tasks = tasks();
+    let expected: Vec<&str> =
+        ["model_info"].into_iter().chain(tasks.iter().map(String::as_str)).chain(["average", "fusebench"]).collect();
+    assert_eq!(keys(&report), expected);
+    assert_eq!(keys(&report["model_info"]), ["trainable_params", "all_params", "trainable_percentage", "name"]);
+
+    let mut sum = 0.0;
+    for task in &tasks {
+        let result = &report[task];
+        assert_eq!(keys(result), ["accuracy", "loss", "n", "correct", "low", "high", "base", "expert"]);
+        let number = |key: &str| result[key].as_f64().unwrap();
+        assert_eq!(result["n"], 8);
+        assert!((number("accuracy") - number("correct") / 8.0).abs() < 1e-12, "{task}: {result}");
+        assert!(number("low") <= number("accuracy") && number("accuracy") <= number("high"), "{task}: {result}");
+        assert!(number("loss") > 0.0);
+        sum += number("accuracy");
+    }
+    assert_eq!(report["average"]["gap_recovered"], Json::Null, "a part of a split against scores of all of it");
+    assert!((report["average"]["accuracy"].as_f64().unwrap() - sum / 8.0).abs() < 1e-12);
+    let about = &report["fusebench"];
+    assert_eq!((&about["complete"], &about["limit"], &about["split"]), (&false.into(), &8.into(), &"test".into()));
+    assert_eq!(about["recipe"]["params"]["scaling"], 0.3);
+    assert_eq!(about["recipe"]["experts"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn settings_change_the_result_and_the_same_settings_repeat_it() {
+    let run = |setting| without_times(json(&["run", "task_arithmetic", "--limit", "16", "--json", "--set", setting]));
+    let (none, again, full) = (run("scaling=0"), run("task_arithmetic.scaling=0.0"), run("method.params.scaling = 1"));
+    assert_eq!(none, again);
+    assert_eq!(full["fusebench"]["recipe"]["params"]["scaling"], 1.0);
+    assert_ne!(none["average"]["loss"], full["average"]["loss"]);
+}
+
+#[test]
+fn the_table_has_a_row_a_task_and_says_what_it_is() {
+    let text = stdout(&["run", "simple_average", "--limit", "8", "--split", "validation", "--device", "cpu"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("Simple average, 8 experts, validation split, cpu"), "{text}");
+    let header: Vec<&str> = lines[2].split_whitespace().collect();
+    assert_eq!(header, ["task", "base", "fused", "expert", "Δ", "base", "95", "%", "interval", "n"]);
+    for (line, task) in lines[3..].iter().zip(tasks()) {
+        assert!(line.starts_with(&task) && line.ends_with(" 8"), "{line}");
+    }
+    assert!(lines[11].starts_with("average") && lines[11].ends_with(" 64"), "{text}");
+    assert!(text.contains("only a part of the split") && !text.contains("gap recovered"), "{text}");
+}
+
+#[test]
+fn events_are_one_json_object_a_line_in_order() {
+    let text = stdout(&["run", "ties", "--limit", "8", "--events"]);
+    let events: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let first =
+        |kind: &str| kinds.iter().position(|&other| other == kind).unwrap_or_else(|| panic!("no {kind}: {text}"));
+    assert!(first("queued") < first("started") && first("started") < first("phase"), "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|&&kind| kind == "task_done").count(), 8);
+    assert!(events.iter().any(|event| event["type"] == "estimate" && event["low"].is_number()), "{text}");
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "finished");
+    assert_eq!(last["report"]["tasks"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn out_leaves_a_folder_that_reproduces_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new/results");
+    let out = out.to_str().unwrap();
+    let report = json(&["run", "dare", "--set", "seed=7", "--limit", "8", "--json", "--out", out]);
+    let read = |name: &str| fs::read(format!("{out}/{name}")).unwrap();
+
+    let mut names: Vec<String> =
+        fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let expected = ["bars.png", "bars.svg", "cosine.png", "cosine.svg", "recipe.toml", "report.json", "results.csv"];
+    assert_eq!(names, expected);
+    assert_eq!(serde_json::from_slice::<Json>(&read("report.json")).unwrap(), report);
+    for chart in ["bars", "cosine"] {
+        assert!(read(&format!("{chart}.png")).starts_with(b"\x89PNG\r\n"), "{chart}");
+        let svg = String::from_utf8(read(&format!("{chart}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{chart}");
+        for task in tasks() {
+            assert!(svg.contains(&task), "{task} is missing in {chart}.svg");
+        }
+    }
+    let csv = String::from_utf8(read("results.csv")).unwrap();
+    assert_eq!(csv.lines().next().unwrap(), "task,split,accuracy,loss,n,correct,low,high,base,expert");
+    assert_eq!(csv.lines().count(), 9);
+
+    let recipe = format!("{out}/recipe.toml");
+    let again = json(&["run", &recipe, "--json", "--out", out]);
+    assert_eq!(without_times(again), without_times(report));
+    assert_eq!(fs::read_dir(out).unwrap().count(), expected.len());
+}
+
+#[test]
+fn a_sweep_gives_every_value_and_marks_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let args = ["run", "task_arithmetic", "--sweep", "scaling=0:1:0.5", "--split", "validation", "--limit", "16"];
+    let report = json(&[&args[..], &["--json", "--out", out]].concat());
+    let sweep = report["sweep"].as_array().unwrap();
+    let values: Vec<f64> = sweep.iter().map(|entry| entry["value"].as_f64().unwrap()).collect();
+    assert_eq!(values, [0.0, 0.5, 1.0]);
+    let averages: Vec<f64> = sweep.iter().map(|entry| entry["average"].as_f64().unwrap()).collect();
+    for (entry, average) in sweep.iter().zip(&averages) {
+        let tasks: Vec<f64> = entry["tasks"].as_object().unwrap().values().map(|x| x.as_f64().unwrap()).collect();
+        assert_eq!(tasks.len(), 8);
+        assert!((tasks.iter().sum::<f64>() / 8.0 - average).abs() < 1e-12);
+    }
+    let best = averages.iter().copied().fold(f64::MIN, f64::max);
+    assert_eq!(report["best"]["average"].as_f64(), Some(best));
+    assert_eq!(report["best"]["split"], "validation");
+    assert!(fs::read(folder.path().join("sweep.png")).unwrap().starts_with(b"\x89PNG\r\n"));
+    let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
+    assert!(csv.starts_with("scaling,task,") && csv.lines().count() == 25, "{csv}");
+
+    let table = stdout(&args);
+    assert_eq!(table.lines().filter(|line| line.ends_with("best")).count(), 1, "{table}");
+    assert!(!table.contains("--split validation"), "it was chosen on validation");
+}
