@@ -55,6 +55,8 @@ pub struct Model {
     pub screen: Screen,
     /// Time since the session started, as of the last tick.
     pub now: Duration,
+    /// When the session started, in seconds since 1970 (UTC); set by whoever runs the session.
+    pub started_unix: i64,
     pub size: (u16, u16),
     pub device: DeviceStatus,
     /// Everything the engine has said about runs of this session.
@@ -100,6 +102,7 @@ impl Model {
         Self {
             screen: Screen::Tune,
             now: Duration::ZERO,
+            started_unix: 0,
             size,
             device: DeviceStatus::default(),
             runs: Runs::default(),
@@ -129,6 +132,12 @@ impl Model {
         let id = RunId(self.next_run);
         self.next_run += 1;
         id
+    }
+
+    /// A time of the session in seconds since 1970 (UTC).
+    #[must_use]
+    pub fn unix_time(&self, at: Duration) -> i64 {
+        self.started_unix.saturating_add(i64::try_from(at.as_secs()).unwrap_or(i64::MAX))
     }
 
     /// Shows a short message for a few seconds.

@@ -18,7 +18,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Larger terminals are drawn on up to here: a size is only a number that somebody sent.
@@ -74,6 +74,8 @@ impl<S: Surface, O: Outside> Session<S, O> {
     pub fn new(mut model: Model, look: Look, surface: S, outside: O, interval: Duration) -> Self {
         let size = surface.size();
         model.size = (size.width, size.height);
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        model.started_unix = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
         let area = clamped(size);
         Self {
             model,

@@ -1,55 +1,189 @@
 //! Tune: pick a method, move its sliders, watch the tasks respond.
+//!
+//! `setting` is what is dialled in and every way back, `form` the rows that move it, `actions` and `commands` what keys
+//! do, `jobs` and `sweep` what is asked of the engine, `board` what the bars show, `view` how it all looks.
 
-use crate::engine::Event;
+mod actions;
+pub mod board;
+mod commands;
+mod form;
+mod jobs;
+mod remember;
+mod setting;
+mod sweep;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use commands::COMMANDS;
+pub use jobs::{preview, run};
+pub use remember::{load, recipe_toml, restore, saved};
+pub use view::view;
+
+use crate::engine::{Event, RunId};
+use crate::fusion::Method;
+use crate::params::Spec;
+use crate::tasks::Split;
 use crate::tui::catalog::Catalog;
-use crate::tui::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::hit::Hit;
 use crate::tui::model::Model;
-use crate::tui::view_cx::Cx;
-use ratatui::layout::Rect;
+use board::Board;
+use form::{Link, Row};
+use setting::{Edits, Setting};
+use sweep::Sweep;
+
+/// Where the cursor is in the form when a method is new: past method and experts, on its first slider.
+const FIRST_SLIDER: usize = 2;
 
 /// What the screen remembers.
-#[derive(Debug, Default)]
-pub struct State {}
+#[derive(Debug)]
+pub struct State {
+    setting: Setting,
+    /// What had been dialled in for other methods.
+    kept: Vec<Setting>,
+    edits: Edits,
+    split: Split,
+    /// Row of the form.
+    focus: usize,
+    /// Column of a table of blocks.
+    block: usize,
+    link: Link,
+    /// Advanced parameters are shown.
+    advanced: bool,
+    menu: Option<Menu>,
+    pane: Pane,
+    /// A costly parameter was changed and waits for Enter.
+    waits: bool,
+    /// The newest preview.
+    current: Option<RunId>,
+    board: Board,
+    pinned: Option<Pinned>,
+    /// The pinned setting is being evaluated on another split.
+    repin: Option<RunId>,
+    sweep: Option<Sweep>,
+    /// The curve of the sweep is shown.
+    chart: bool,
+}
 
-impl State {
-    #[must_use]
-    pub fn new(_catalog: &Catalog) -> Self {
-        Self::default()
+/// A list that lies over the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Menu {
+    Methods { cursor: usize },
+    Experts { cursor: usize },
+}
+
+/// Which half is shown when there is room for one only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Pane {
+    Form,
+    #[default]
+    Results,
+}
+
+/// A result that others are compared with.
+#[derive(Debug, Clone)]
+struct Pinned {
+    setting: Setting,
+    label: String,
+    board: Board,
+    /// Nobody asked for it: the first result of the session.
+    automatic: bool,
+}
+
+impl Pinned {
+    fn new(setting: Setting, board: Board, automatic: bool) -> Self {
+        let label = remember::label(&setting);
+        Self { setting, label, board, automatic }
     }
 }
 
-pub const COMMANDS: &[Command] = &[];
+impl State {
+    #[must_use]
+    pub fn new(catalog: &Catalog) -> Self {
+        let experts: Vec<String> = catalog.experts.clone();
+        let fits = |method: &&'static Method| method.check(catalog.has_base, experts.len()).is_ok();
+        let usual = catalog.methods.iter().copied().find(|method| method.id == "task_arithmetic").filter(fits);
+        let first = || catalog.methods.iter().copied().find(fits);
+        let method = usual.or_else(first).unwrap_or(&crate::fusion::registry::methods::task_arithmetic::METHOD);
+        let split = Split::Validation;
+        let mut state = Self {
+            setting: Setting::defaults(method, &experts),
+            kept: Vec::new(),
+            edits: Edits::default(),
+            split,
+            focus: FIRST_SLIDER,
+            block: 0,
+            link: Link::default(),
+            advanced: false,
+            menu: None,
+            pane: Pane::default(),
+            waits: false,
+            current: None,
+            board: jobs::empty_board(catalog, split),
+            pinned: None,
+            repin: None,
+            sweep: None,
+            chart: false,
+        };
+        state.clamp(catalog.groups.len());
+        state
+    }
 
-pub fn opened(_model: &mut Model, _fx: &mut Vec<Effect>) {}
+    fn rows(&self) -> Vec<Row> {
+        form::rows(&self.setting, self.advanced)
+    }
 
-pub fn pane(_model: &mut Model, _step: isize) {}
+    fn row(&self) -> Row {
+        self.rows().get(self.focus).copied().unwrap_or(Row::Method)
+    }
 
-pub fn mouse(_model: &mut Model, _hit: Hit, _fx: &mut Vec<Effect>) {}
+    /// The parameter under the cursor.
+    fn focused_spec(&self) -> Option<(Row, &'static Spec)> {
+        let row = self.row();
+        match row {
+            Row::Param(at) | Row::Expert { spec: at, .. } => Some((row, self.setting.method.specs.get(at)?)),
+            Row::Method | Row::Experts => None,
+        }
+    }
 
-pub fn heard(_model: &mut Model, _event: &Event, _fx: &mut Vec<Effect>) {}
-
-/// What to remember between sessions, as JSON: the recipe and the layout.
-pub fn saved(_model: &Model) -> String {
-    "{}".to_owned()
+    /// Keeps the cursor on something that is there.
+    fn clamp(&mut self, blocks: usize) {
+        self.focus = self.focus.min(self.rows().len().saturating_sub(1));
+        self.block = self.block.min(blocks.saturating_sub(1));
+    }
 }
 
-/// Takes up what [`saved`] gave in an earlier session; whatever does not fit any more is left out.
-pub fn restore(_model: &mut Model, _json: &str, _fx: &mut Vec<Effect>) {}
-
-/// The recipe as a preset TOML, for the clipboard.
-pub fn recipe_toml(_model: &Model) -> String {
-    String::new()
+/// The first time the screen is seen, what it shows is on its way already.
+pub fn opened(model: &mut Model, fx: &mut Vec<Effect>) {
+    if model.tune.current.is_none() {
+        preview(model, fx);
+    }
 }
 
-pub fn view(_model: &Model, _area: Rect, _cx: &mut Cx<'_>) {}
+pub fn pane(model: &mut Model, _step: isize) {
+    model.tune.pane = match model.tune.pane {
+        Pane::Form => Pane::Results,
+        Pane::Results => Pane::Form,
+    };
+}
+
+pub fn mouse(model: &mut Model, hit: Hit, fx: &mut Vec<Effect>) {
+    actions::mouse(model, hit, fx);
+}
+
+pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
+    jobs::heard(model, event, fx);
+}
 
 /// Names of the experts that the recipe combines, in pool order.
 #[must_use]
 pub fn experts(model: &Model) -> &[String] {
-    &model.catalog.experts
+    &model.tune.setting.experts
 }
 
-/// Combines these experts from now on.
-pub fn set_experts(_model: &mut Model, _experts: Vec<String>, _fx: &mut Vec<Effect>) {}
+/// Combines these experts from now on; names that the pool does not have are left out.
+pub fn set_experts(model: &mut Model, experts: Vec<String>, fx: &mut Vec<Effect>) {
+    actions::set_experts(model, &experts, fx);
+}

@@ -1,0 +1,51 @@
+//! A finished run as the history keeps it.
+
+use super::label::TUNED_ON_TEST;
+use super::run_view::RunView;
+use crate::engine::Job;
+use crate::store::{NewRun, TaskScore};
+use crate::tui::catalog::Catalog;
+
+/// What the history keeps of a finished run; nothing as long as it is not finished.
+/// `started_unix` is the time at which it started, in seconds since 1970 (UTC).
+///
+/// # Errors
+/// The inner result, when no preset can be made of the job.
+#[must_use]
+pub fn record(run: &RunView, catalog: &Catalog, started_unix: i64) -> Option<Result<NewRun, String>> {
+    let report = run.report.as_ref()?;
+    let recipe_toml = match recipe_toml(&run.job) {
+        Ok(toml) => toml,
+        Err(error) => return Some(Err(error)),
+    };
+    let method = catalog.methods.iter().find(|method| method.id == run.job.recipe.method);
+    let label = if run.tuned_on_test { format!("{} ({TUNED_ON_TEST})", run.label) } else { run.label.clone() };
+    let score = |task: &crate::engine::TaskReport| TaskScore {
+        task: task.task.clone(),
+        accuracy: task.accuracy,
+        loss: task.loss,
+        n: task.n,
+        outcomes: task.outcomes.clone(),
+    };
+    Some(Ok(NewRun {
+        started_unix,
+        method: run.job.recipe.method.clone(),
+        method_name: method.map_or_else(|| run.job.recipe.method.clone(), |method| method.name.to_owned()),
+        label,
+        recipe_toml,
+        device: report.device.clone(),
+        split: report.split.to_string(),
+        complete: report.complete,
+        seconds: report.fuse_seconds + report.evaluate_seconds,
+        average: report.average,
+        tasks: report.tasks.iter().map(score).collect(),
+    }))
+}
+
+/// The preset that reproduces a job.
+///
+/// # Errors
+/// When the job names a method that is not in the registry.
+pub fn recipe_toml(job: &Job) -> Result<String, String> {
+    toml::to_string(job).map_err(|error| error.to_string())
+}

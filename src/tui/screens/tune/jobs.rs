@@ -1,0 +1,116 @@
+//! What the screen asks of the engine: previews at every nudge, runs for the record, and what to do when it is idle.
+
+use super::board::Board;
+use super::{Pinned, setting::Setting, sweep};
+use crate::engine::{Event, Job, JobKind, Recipe, RunId};
+use crate::tasks::Split;
+use crate::tui::effect::Effect;
+use crate::tui::model::Model;
+use crate::tui::runs::{self, RunState};
+
+/// The job for a setting.
+#[must_use]
+pub fn job(model: &Model, setting: &Setting, kind: JobKind, split: Split, limit: Option<usize>) -> Job {
+    let recipe = Recipe {
+        method: setting.method.id.to_owned(),
+        params: setting.params.clone(),
+        experts: setting.experts.clone(),
+    };
+    let tasks = model.catalog.tasks.iter().map(|task| task.id.clone()).collect();
+    Job { kind, recipe, tasks, split, limit }
+}
+
+/// Why the setting cannot be fused, if so.
+///
+/// # Errors
+/// The method's own words.
+pub fn check(model: &Model, setting: &Setting) -> Result<(), String> {
+    setting.method.check(model.catalog.has_base, setting.experts.len()).map_err(|error| error.to_string())
+}
+
+/// Fuses and evaluates the setting on screen; a preview that is still going on makes way for it.
+pub fn preview(model: &mut Model, fx: &mut Vec<Effect>) {
+    model.tune.waits = false;
+    if check(model, &model.tune.setting).is_err() {
+        return;
+    }
+    let job = job(model, &model.tune.setting, JobKind::Preview, model.tune.split, None);
+    let tuned_on_test = model.tune.setting.tuned_on_test;
+    model.tune.board.expect(model.tune.split);
+    model.tune.current = Some(runs::submit(model, job, tuned_on_test, fx));
+}
+
+/// Queues a full run on the test split; it goes to the history when it is finished.
+pub fn run(model: &mut Model, fx: &mut Vec<Effect>) {
+    if let Err(reason) = check(model, &model.tune.setting) {
+        model.say(reason, true);
+        return;
+    }
+    let job = job(model, &model.tune.setting, JobKind::Run, Split::Test, None);
+    let tuned_on_test = model.tune.setting.tuned_on_test;
+    let id = runs::submit(model, job, tuned_on_test, fx);
+    model.run.follow(id);
+    model.say("full test run started: watch it on screen 3, find it in the history", false);
+}
+
+/// The engine said something: bars follow, a first result becomes what later ones are compared with, and when a
+/// preview is over the next thing in line begins.
+pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
+    let Some(id) = event.run() else { return };
+    let Some(run) = model.runs.get(id) else { return };
+    let tune = &mut model.tune;
+    if tune.current == Some(id) {
+        tune.board.take(run);
+        if run.state == RunState::Done && tune.pinned.is_none() {
+            tune.pinned = Some(Pinned::new(tune.setting.clone(), tune.board.clone(), true));
+        }
+    } else if tune.repin == Some(id) {
+        if let Some(pinned) = tune.pinned.as_mut().filter(|_| run.state == RunState::Done) {
+            pinned.board.expect(run.job.split);
+            pinned.board.take(run);
+        }
+    } else if !sweep::heard(tune, id, run) {
+        return;
+    }
+    if event.is_final() {
+        let stopped = run.state == RunState::Cancelled;
+        over(model, id, stopped, fx);
+    }
+}
+
+/// A preview is over. Unless the person stopped it or another one is under way, the next in line is submitted: the
+/// pinned setting on the split now in sight, then the points of the sweep.
+fn over(model: &mut Model, id: RunId, stopped: bool, fx: &mut Vec<Effect>) {
+    if model.tune.repin == Some(id) {
+        model.tune.repin = None;
+    }
+    let busy = |id: Option<RunId>| id.and_then(|id| model.runs.get(id)).is_some_and(|run| !run.state.is_over());
+    if busy(model.tune.current) || busy(model.tune.repin) {
+        return;
+    }
+    if stopped {
+        sweep::stop(&mut model.tune);
+        return;
+    }
+    idle(model, fx);
+}
+
+/// Submits the next thing in line, if any.
+pub fn idle(model: &mut Model, fx: &mut Vec<Effect>) {
+    let split = model.tune.split;
+    if let Some(pinned) = model.tune.pinned.as_ref().filter(|pinned| pinned.board.split != split) {
+        let (setting, tuned_on_test) = (pinned.setting.clone(), pinned.setting.tuned_on_test);
+        if check(model, &setting).is_ok() {
+            let job = job(model, &setting, JobKind::Preview, split, None);
+            model.tune.repin = Some(runs::submit(model, job, tuned_on_test, fx));
+            return;
+        }
+    }
+    sweep::next(model, fx);
+}
+
+/// An empty board for the catalogue's tasks.
+#[must_use]
+pub fn empty_board(catalog: &crate::tui::catalog::Catalog, split: Split) -> Board {
+    Board::new(catalog.tasks.iter().map(|task| task.id.clone()), split)
+}

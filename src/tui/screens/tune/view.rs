@@ -1,0 +1,89 @@
+//! How Tune looks: form on the left, bars on the right; one of them at a time where there is no room for both.
+
+mod about;
+mod curve;
+mod form;
+mod menu;
+mod results;
+mod verdict;
+
+pub use menu::order as menu_order;
+
+use super::{Menu, Pane};
+use crate::tui::hit::Target;
+use crate::tui::model::Model;
+use crate::tui::view_cx::Cx;
+use crate::tui::widgets::pane::pane;
+use ratatui::layout::Rect;
+
+/// Below this width or height there is one pane at a time.
+const TWO_PANES: (u16, u16) = (72, 16);
+/// From this height on the list of methods stands above the form all the time.
+const LIST_ALWAYS: u16 = 34;
+
+pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
+    let area = area.intersection(cx.buf.area);
+    if area.is_empty() {
+        return;
+    }
+    if area.width < TWO_PANES.0 || area.height < TWO_PANES.1 {
+        match (model.tune.pane, model.tune.menu) {
+            (_, Some(menu)) => menu::view(model, menu, area, cx),
+            (Pane::Form, None) => form::view(model, area, cx),
+            (Pane::Results, None) => right(model, area, true, cx),
+        }
+        return;
+    }
+    let left = (area.width * 2 / 5).clamp(34, 52);
+    let (form, bars) = (Rect { width: left, ..area }, Rect { x: area.x + left, width: area.width - left, ..area });
+    left_column(model, form, cx);
+    let focused = model.tune.menu.is_none() && model.tune.pane == Pane::Results;
+    cx.hits.add(bars, Target::Pane("tune.results"));
+    let inner = pane(cx, bars, &results::title(model), focused);
+    right(model, inner, false, cx);
+}
+
+/// Bars, curve, or both; `alone` when the form is out of sight.
+fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
+    let sweep = model.tune.sweep.as_ref().filter(|_| model.tune.chart);
+    let Some(sweep) = sweep else { return results::view(model, area, alone, cx) };
+    // Curve and bars together need twenty rows; with less the curve has it all.
+    if area.height >= 30 {
+        let upper = area.height - 15;
+        results::view(model, Rect { height: upper, ..area }, alone, cx);
+        curve::view(model, sweep, Rect { y: area.y + upper, height: area.height - upper, ..area }, cx);
+    } else {
+        curve::view(model, sweep, area, cx);
+    }
+}
+
+fn left_column(model: &Model, area: Rect, cx: &mut Cx<'_>) {
+    let methods = menu::height(model) + 2;
+    let form_needs = 14;
+    let always = area.height >= LIST_ALWAYS && area.height >= methods + form_needs;
+    let menu_open = model.tune.menu;
+    let mut below = area;
+    if always {
+        let list = Rect { height: methods, ..area };
+        below = Rect { y: area.y + methods, height: area.height - methods, ..area };
+        let cursor = if let Some(Menu::Methods { cursor }) = menu_open { Some(cursor) } else { None };
+        let inner = pane(cx, list, "methods", cursor.is_some());
+        menu::methods(model, cursor, inner, cx);
+        if cursor.is_some() {
+            let inner = pane(cx, below, "about", false);
+            about::method(model, menu::highlighted(model), inner, cx);
+            return;
+        }
+    }
+    let title = match menu_open {
+        Some(Menu::Methods { .. }) => "choose a method",
+        Some(Menu::Experts { .. }) => "choose experts",
+        None => "recipe",
+    };
+    let focused = menu_open.is_some() || model.tune.pane == Pane::Form;
+    let inner = pane(cx, below, title, focused);
+    match menu_open {
+        Some(menu) => menu::view(model, menu, inner, cx),
+        None => form::view(model, inner, cx),
+    }
+}

@@ -1,0 +1,82 @@
+//! The comparison in words: which tasks are better and which are worse than with the pinned setting.
+
+use crate::tui::model::Model;
+use crate::tui::screens::tune::board::{Delta, Verdict, delta};
+use crate::tui::screens::tune::remember::label;
+use crate::tui::view_cx::Cx;
+use crate::tui::widgets::text::{line, row, spans, wrap};
+use ratatui::layout::Rect;
+
+/// Tasks with a real difference, largest first.
+struct Differences<'a> {
+    better: Vec<(&'a str, Delta)>,
+    worse: Vec<(&'a str, Delta)>,
+}
+
+fn differences(model: &Model) -> Option<Differences<'_>> {
+    let (board, pinned) = (&model.tune.board, model.tune.pinned.as_ref()?);
+    if pinned.board.split != board.split {
+        return None;
+    }
+    let mut found = Differences { better: Vec::new(), worse: Vec::new() };
+    for slot in board.slots.iter().filter(|slot| slot.fresh) {
+        let Some(delta) = pinned.board.slot(&slot.task).and_then(|then| delta(slot, then)) else { continue };
+        match delta.verdict {
+            Verdict::Better => found.better.push((&slot.task, delta)),
+            Verdict::Worse => found.worse.push((&slot.task, delta)),
+            Verdict::Unclear => {}
+        }
+    }
+    found.better.sort_by(|a, b| b.1.by.total_cmp(&a.1.by));
+    found.worse.sort_by(|a, b| a.1.by.total_cmp(&b.1.by));
+    Some(found)
+}
+
+/// Draws up to three lines.
+pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
+    let theme = cx.theme;
+    let Some(pinned) = &model.tune.pinned else { return };
+    if pinned.setting == model.tune.setting {
+        let then = if pinned.automatic { "the result you started from" } else { "the pinned result" };
+        let arrows = cx.symbol("← →", "left/right");
+        let text = format!("This is {then}: move the slider with {arrows} and compare.");
+        for (y, text) in wrap(&text, usize::from(area.width)).iter().enumerate() {
+            line(cx, row(area, y as u16), text, theme.dim);
+        }
+        return;
+    }
+    let Some(found) = differences(model) else {
+        line(cx, row(area, 0), &format!("{} is being evaluated on this split", pinned.label), theme.dim);
+        return;
+    };
+    let (now, then) = (label(&model.tune.setting), &pinned.label);
+    let title =
+        if now == *then { format!("{} vs {then}", model.tune.setting.method.name) } else { format!("{now} vs {then}") };
+    if found.better.is_empty() && found.worse.is_empty() {
+        let all = model.tune.board.is_fresh() && model.tune.board.slots.iter().all(|slot| !slot.outcomes.is_empty());
+        let text = if all { "no difference beyond chance" } else { "no clear difference yet" };
+        line(cx, row(area, 0), &format!("{title}: {text}"), theme.dim);
+        return;
+    }
+    let list = |tasks: &[(&str, Delta)]| {
+        let names = tasks.iter().map(|(task, delta)| format!("{task} {:+.1}", delta.by * 100.0));
+        names.collect::<Vec<_>>().join(", ").replace('-', "−")
+    };
+    let [up, down] = if cx.charset == crate::tui::view_cx::Charset::Ascii { ["+", "-"] } else { ["▲", "▼"] };
+    let mut y = 0;
+    if area.height > 2 {
+        line(cx, row(area, 0), &title, theme.text);
+        y = 1;
+    }
+    if !found.better.is_empty() {
+        spans(cx, row(area, y), &[(up, theme.ok), (" better for ", theme.ok), (&list(&found.better), theme.text)]);
+        y += 1;
+    }
+    if !found.worse.is_empty() {
+        spans(
+            cx,
+            row(area, y),
+            &[(down, theme.error), (" worse for ", theme.error), (&list(&found.worse), theme.text)],
+        );
+    }
+}
