@@ -2,7 +2,7 @@
 
 use super::label::TUNED_ON_TEST;
 use super::run_view::RunView;
-use crate::engine::Job;
+use crate::engine::{Job, Preset};
 use crate::store::{NewRun, TaskScore};
 use crate::tui::catalog::Catalog;
 
@@ -47,5 +47,5 @@ pub fn record(run: &RunView, catalog: &Catalog, started_unix: i64) -> Option<Res
 /// # Errors
 /// When the job names a method that is not in the registry.
 pub fn recipe_toml(job: &Job) -> Result<String, String> {
-    toml::to_string(job).map_err(|error| error.to_string())
+    Preset::from_job(job).map(|preset| preset.to_toml()).map_err(|error| error.to_string())
 }
