@@ -13,12 +13,13 @@
 //! | [`charts`] | series, decimation, plotters scenes, tables | – |
 //! | [`engine`] | a preset becomes a plan, jobs become events; devices; cancellation | zoo, store, charts and below |
 //! | [`tui`] | model, messages, update, view | engine and below |
-//! | `cli` | one file a subcommand | tui and below |
+//! | [`cli`] | one file a subcommand | tui and below |
 //!
 //! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
 
 pub mod cancel;
 pub mod charts;
+pub mod cli;
 pub mod engine;
 pub mod files;
 pub mod fusion;

@@ -124,6 +124,12 @@ impl Preset {
         &self.params
     }
 
+    /// The experts it names; nothing means all of the zoo.
+    #[must_use]
+    pub fn experts(&self) -> Option<Vec<String>> {
+        self.experts.as_ref().map(|experts| experts.iter().map(|expert| expert.name.clone()).collect())
+    }
+
     /// Replaces one parameter by its text, as `--set` does.
     ///
     /// # Errors

@@ -94,11 +94,6 @@ impl Runs {
         }
     }
 
-    /// Notes that a run was asked to stop; it may take a moment until it has.
-    pub fn cancelling(&mut self, run: RunId) {
-        self.active.retain(|&other| other != run);
-    }
-
     /// Whether something on screen depends on the clock (elapsed time, ETA).
     #[must_use]
     pub fn is_active(&self) -> bool {
