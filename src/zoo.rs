@@ -6,6 +6,7 @@
 //! | `open` | opening it, the shared part of everything |
 //! | `images` | data sets, decompressed when first asked for |
 //! | `head` | the frozen rows that features are compared with |
+//! | `train` | how everything in it is made |
 //! | `scores` | the recorded accuracies |
 //!
 //! `assets/zoo/README.md` says how everything in it was made.
@@ -16,8 +17,10 @@ mod head;
 mod images;
 mod open;
 mod scores;
+mod train;
 
 pub use error::ZooError;
 pub use head::Head;
 pub use open::Zoo;
 pub use scores::{Accuracy, Merging, Scores, SeedScores, TaskScores};
+pub use train::{TrainEvent, TrainOptions, train};

@@ -1,7 +1,9 @@
 //! What can be wrong with a zoo.
 
+use crate::cancel::Cancelled;
 use crate::fusion::FusionError;
 use crate::models::ModelError;
+use crate::tasks::preprocess::PreprocessError;
 use crate::weights::WeightsError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -24,6 +26,12 @@ pub enum ZooError {
     Pool(#[from] FusionError),
     #[error("the zoo's model: {0}")]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    #[error("training of {stage} diverged at step {step}: the loss is not finite")]
+    Diverged { stage: String, step: usize },
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl ZooError {
@@ -43,6 +51,9 @@ impl ZooError {
             Self::Weights(error) => error.hint(),
             Self::Pool(error) => error.hint(),
             Self::Model(error) => error.hint(),
+            Self::Preprocess(_) => "config.json and the data do not belong together",
+            Self::Diverged { .. } => "use a smaller learning rate or another seed",
+            Self::Cancelled(_) => "finished stages are kept; the same command goes on after them",
         }
     }
 }

@@ -58,6 +58,16 @@ impl Zoo {
         Ok(Self { files, tasks, config, pool, heads, scores, images, fingerprint: OnceLock::new() })
     }
 
+    /// Only the data of a zoo whose models are not there yet.
+    pub(super) fn data_only(dir: &Path) -> Result<Self, ZooError> {
+        let files = Files::Folder(dir.to_owned());
+        let tasks: Vec<Task> = files.json(files::TASKS)?;
+        let images = tasks.iter().map(|_| Default::default()).collect();
+        let (config, heads, scores) = (ClipVitConfig::default(), Vec::new(), Scores::default());
+        let pool = Pool::new(None, Vec::new())?;
+        Ok(Self { files, tasks, config, pool, heads, scores, images, fingerprint: OnceLock::new() })
+    }
+
     #[must_use]
     pub fn tasks(&self) -> &[Task] {
         &self.tasks

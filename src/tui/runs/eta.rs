@@ -32,7 +32,8 @@ impl Eta {
             return;
         }
         let speed = (done - before) as f64 / seconds;
-        self.speed = Some(self.speed.map_or(speed, |old| old + (speed - old) * (1.0 - (-seconds / MEMORY_SECONDS).exp())));
+        self.speed =
+            Some(self.speed.map_or(speed, |old| old + (speed - old) * (1.0 - (-seconds / MEMORY_SECONDS).exp())));
     }
 
     /// Units a second, once that can be said.

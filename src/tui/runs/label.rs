@@ -42,23 +42,19 @@ mod tests {
     use super::*;
     use crate::params::{ParamSet, flag, float, per_model, seed};
 
-    crate::params! {
-        /// Coefficient.
-        scaling: f32 = float(0.3, 0.0, 2.0, 0.05).symbol("λ");
-        /// One an expert.
-        weights: crate::params::PerModel = per_model(1.0, 0.0, 2.0, 0.1);
-        /// Divide by the kept share.
-        rescale: bool = flag(true).advanced();
-        /// Seed.
-        seed: u64 = seed(0);
-    }
+    const SPECS: &[Spec] = &[
+        float(0.3, 0.0, 2.0, 0.05).symbol("λ").named("scaling", "Coefficient."),
+        per_model(1.0, 0.0, 2.0, 0.1).named("weights", "One an expert."),
+        flag(true).advanced().named("rescale", "Divide by the kept share."),
+        seed(0).named("seed", "Seed."),
+    ];
 
     #[test]
     fn many_numbers_become_a_range_and_quiet_ones_show_when_changed() {
-        let mut set = ParamSet::defaults(Params::SPECS);
-        let spec = |name| Params::SPECS.iter().find(|spec| spec.name == name).unwrap();
+        let mut set = ParamSet::defaults(SPECS);
+        let spec = |name| SPECS.iter().find(|spec| spec.name == name).unwrap();
         assert_eq!(short(spec("scaling"), set.get("scaling").unwrap()), "0.3");
-        set.set_text(Params::SPECS, "weights", "0.5, 1, 0.7").unwrap();
+        set.set_text(SPECS, "weights", "0.5, 1, 0.7").unwrap();
         assert_eq!(short(spec("weights"), set.get("weights").unwrap()), "0.5..1");
         assert_eq!(short(spec("rescale"), &Value::Bool(false)), "false");
     }

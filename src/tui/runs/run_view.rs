@@ -14,12 +14,17 @@ const LOG_LINES: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
     /// So many are before it.
-    Queued { position: usize },
+    Queued {
+        position: usize,
+    },
     Running,
     /// Asked to stop, has not stopped yet.
     Cancelling,
     Done,
-    Failed { error: String, hint: String },
+    Failed {
+        error: String,
+        hint: String,
+    },
     Cancelled,
 }
 

@@ -27,7 +27,9 @@ pub fn hear(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
 
 /// The jobs among the effects, in order.
 pub fn submitted(fx: &mut Vec<Effect>) -> Vec<(RunId, Job)> {
-    fx.drain(..).filter_map(|effect| if let Effect::Submit(run, job) = effect { Some((run, job)) } else { None }).collect()
+    fx.drain(..)
+        .filter_map(|effect| if let Effect::Submit(run, job) = effect { Some((run, job)) } else { None })
+        .collect()
 }
 
 /// Share of right answers of a recipe: every task has its own best coefficient, from 0.2 for the first task to 0.55
@@ -53,7 +55,8 @@ pub fn play(model: &mut Model, run: RunId, job: &Job, share: f64, fx: &mut Vec<E
     hear(model, &Event::Started { run, kind: job.kind, device }, fx);
     hear(model, &Event::Phase { run, name: "fuse".into(), total: Some(10), unit: "tensors".into() }, fx);
     model.now += Duration::from_millis(12);
-    let n = |task: &String| model.catalog.task(task).unwrap().len(job.split).min(job.limit.unwrap_or(usize::MAX)) as u64;
+    let n =
+        |task: &String| model.catalog.task(task).unwrap().len(job.split).min(job.limit.unwrap_or(usize::MAX)) as u64;
     let totals: Vec<(String, u64)> = job.tasks.iter().map(|task| (task.clone(), n(task))).collect();
     let total = totals.iter().map(|pair| pair.1).sum();
     hear(model, &Event::Phase { run, name: "evaluate".into(), total: Some(total), unit: "images".into() }, fx);

@@ -6,7 +6,8 @@ use crate::params::ParamSet;
 use crate::tasks::Split;
 
 fn job(kind: JobKind) -> Job {
-    let recipe = Recipe { method: "task_arithmetic".into(), params: ParamSet::default(), experts: vec!["mnist".into()] };
+    let recipe =
+        Recipe { method: "task_arithmetic".into(), params: ParamSet::default(), experts: vec!["mnist".into()] };
     Job { kind, recipe, tasks: vec!["mnist".into(), "emoji".into()], split: Split::Test, limit: None }
 }
 
@@ -122,7 +123,10 @@ fn unknown_tasks_and_runs_do_no_harm() {
     let (mut runs, run) = runs(JobKind::Run);
     runs.apply(&estimate(run, "unheard of", 1, 2), Duration::ZERO);
     runs.apply(&estimate(RunId(99), "mnist", 1, 2), Duration::ZERO);
-    runs.apply(&Event::Estimate { run, task: "mnist".into(), correct: 0, seen: 0, total: 9, low: 0.0, high: 1.0 }, Duration::ZERO);
+    runs.apply(
+        &Event::Estimate { run, task: "mnist".into(), correct: 0, seen: 0, total: 9, low: 0.0, high: 1.0 },
+        Duration::ZERO,
+    );
     runs.apply(&Event::Progress { run, done: 3 }, Duration::ZERO);
     assert_eq!(runs.get(run).unwrap().seen(), (0, 0));
     assert_eq!(runs.get(run).unwrap().average(), None);

@@ -6,7 +6,6 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-
 pub use commands::COMMANDS;
 pub use view::view;
 

@@ -16,7 +16,6 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-
 pub use commands::COMMANDS;
 pub use jobs::{preview, run};
 pub use remember::{load, recipe_toml, restore, saved};

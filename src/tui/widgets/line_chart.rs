@@ -65,12 +65,7 @@ impl LineChart<'_> {
         if area.width < labels + 3 || area.height < 3 {
             return;
         }
-        let plot = Rect {
-            x: area.x + labels + 1,
-            y: area.y,
-            width: area.width - labels - 1,
-            height: area.height - 2,
-        };
+        let plot = Rect { x: area.x + labels + 1, y: area.y, width: area.width - labels - 1, height: area.height - 2 };
         self.axes(cx, area, plot, labels);
         let mut dots = Dots::new(plot, cx.charset);
         for (index, series) in self.series.iter().enumerate() {
@@ -99,7 +94,8 @@ impl LineChart<'_> {
             Charset::Ascii => ["|", "+", "-", ":"],
             _ => ["│", "└", "─", "┊"],
         };
-        if let Some((x, _)) = self.mark.and_then(|x| self.place((x, self.y.0))).filter(|(x, _)| (0.0..=1.0).contains(x)) {
+        if let Some((x, _)) = self.mark.and_then(|x| self.place((x, self.y.0))).filter(|(x, _)| (0.0..=1.0).contains(x))
+        {
             let column = plot.x + (x * f64::from(plot.width - 1)).round() as u16;
             for y in plot.y..bottom {
                 cx.buf[(column, y)].set_symbol(mark).set_style(dim);
@@ -179,7 +175,8 @@ impl Dots {
             if let (Some(from), Some(to)) = (before, dot) {
                 let steps = (to.0 - from.0).abs().max((to.1 - from.1).abs()).max(1);
                 for step in 1..=steps {
-                    let walk = |a: i32, b: i32| a + ((b - a) as f64 * f64::from(step) / f64::from(steps)).round() as i32;
+                    let walk =
+                        |a: i32, b: i32| a + ((b - a) as f64 * f64::from(step) / f64::from(steps)).round() as i32;
                     self.set(walk(from.0, to.0), walk(from.1, to.1), owner);
                 }
             } else if let Some((x, y)) = dot {

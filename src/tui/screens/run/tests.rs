@@ -27,7 +27,8 @@ fn a_finished_run_is_recorded_with_its_outcomes() {
     let (mut model, run, job, mut fx) = started(120, 37);
     model.now = Duration::from_secs(5);
     finish(&mut model, run, &job, &mut fx);
-    let records: Vec<_> = fx.iter().filter_map(|effect| if let Effect::Record(run) = effect { Some(run) } else { None }).collect();
+    let records: Vec<_> =
+        fx.iter().filter_map(|effect| if let Effect::Record(run) = effect { Some(run) } else { None }).collect();
     assert_eq!(records.len(), 1);
     let record = records[0];
     assert_eq!((record.label.as_str(), record.split.as_str()), ("task_arithmetic λ=0.3", "test"));
@@ -120,7 +121,9 @@ fn no_size_panics() {
     for width in (0..=60).chain([71, 72, 73, 80, 120, 300]) {
         for height in (0..=24).chain([40, 100]) {
             for charset in [Charset::Ascii, Charset::Box, Charset::Braille] {
-                for (zoomed, part) in [(false, Part::Table), (true, Part::Chart), (false, Part::Log), (false, Part::Chart)] {
+                for (zoomed, part) in
+                    [(false, Part::Table), (true, Part::Chart), (false, Part::Log), (false, Part::Chart)]
+                {
                     (model.run.zoomed, model.run.part) = (zoomed, part);
                     draw_with(width, height, charset, &theme(), |area, cx| view(&model, area, cx));
                 }

@@ -291,7 +291,10 @@ pub fn use_method(model: &mut Model, method: &'static Method, fx: &mut Vec<Effec
     let experts: Vec<String> = model.catalog.experts.clone();
     let next = kept.unwrap_or_else(|| Setting::defaults(method, &experts));
     if next.experts.len() < experts.len() {
-        model.say(format!("{} on {}: choose others in the row `experts`", method.name, next.experts.join(" and ")), false);
+        model.say(
+            format!("{} on {}: choose others in the row `experts`", method.name, next.experts.join(" and ")),
+            false,
+        );
     }
     change_to(model, next, Key::Single, fx);
 }

@@ -2,7 +2,7 @@
 
 use super::actions::{self, COARSE};
 use super::form::{self, Row};
-use super::{Menu, State, jobs, preview, remember, run};
+use super::{Menu, State, jobs, preview, run};
 use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Screen};
@@ -27,50 +27,173 @@ const fn aliases(mut command: Command, aliases: &'static [&'static str]) -> Comm
 
 /// What a person can do on Tune.
 pub const COMMANDS: &[Command] = &[
-    command("tune.less", &["left", "h"], ("less", 89), "Move the slider one step down", can_nudge, |m, fx| actions::nudge(m, -1, fx)),
-    command("tune.more", &["right", "l"], ("more", 90), "Move the slider one step up", can_nudge, |m, fx| actions::nudge(m, 1, fx)),
-    command("tune.coarse_less", &["shift-left", "H", "pagedown"], ("much less", 0), "Move the slider five steps down", can_nudge, |m, fx| actions::nudge(m, -COARSE, fx)),
-    command("tune.coarse_more", &["shift-right", "L", "pageup"], ("much more", 0), "Move the slider five steps up", can_nudge, |m, fx| actions::nudge(m, COARSE, fx)),
-    command("tune.min", &["home", "g"], ("min", 0), "Move the slider to its lower end", on_number, |m, fx| actions::to_end(m, false, fx)),
-    command("tune.max", &["end", "G"], ("max", 0), "Move the slider to its upper end", on_number, |m, fx| actions::to_end(m, true, fx)),
+    command("tune.less", &["left", "h"], ("less", 89), "Move the slider one step down", can_nudge, |m, fx| {
+        actions::nudge(m, -1, fx)
+    }),
+    command("tune.more", &["right", "l"], ("more", 90), "Move the slider one step up", can_nudge, |m, fx| {
+        actions::nudge(m, 1, fx)
+    }),
+    command(
+        "tune.coarse_less",
+        &["shift-left", "H", "pagedown"],
+        ("much less", 0),
+        "Move the slider five steps down",
+        can_nudge,
+        |m, fx| actions::nudge(m, -COARSE, fx),
+    ),
+    command(
+        "tune.coarse_more",
+        &["shift-right", "L", "pageup"],
+        ("much more", 0),
+        "Move the slider five steps up",
+        can_nudge,
+        |m, fx| actions::nudge(m, COARSE, fx),
+    ),
+    command("tune.min", &["home", "g"], ("min", 0), "Move the slider to its lower end", on_number, |m, fx| {
+        actions::to_end(m, false, fx)
+    }),
+    command("tune.max", &["end", "G"], ("max", 0), "Move the slider to its upper end", on_number, |m, fx| {
+        actions::to_end(m, true, fx)
+    }),
     command("tune.up", &["up", "k"], ("up", 0), "Go to the row above", ALWAYS, |m, _| actions::step(m, -1)),
     command("tune.down", &["down", "j"], ("down", 0), "Go to the row below", ALWAYS, |m, _| actions::step(m, 1)),
-    command("tune.block_left", &["[", "alt-left"], ("block", 0), "Go to the block on the left", on_table, |m, _| actions::step_block(m, -1)),
-    command("tune.block_right", &["]", "alt-right"], ("block", 0), "Go to the block on the right", on_table, |m, _| actions::step_block(m, 1)),
+    command("tune.block_left", &["[", "alt-left"], ("block", 0), "Go to the block on the left", on_table, |m, _| {
+        actions::step_block(m, -1)
+    }),
+    command("tune.block_right", &["]", "alt-right"], ("block", 0), "Go to the block on the right", on_table, |m, _| {
+        actions::step_block(m, 1)
+    }),
     aliases(
-        command("tune.choose", &["enter", "space"], ("choose", 88), "Open the list under the cursor, or take what it points at", on_list, actions::choose),
+        command(
+            "tune.choose",
+            &["enter", "space"],
+            ("choose", 88),
+            "Open the list under the cursor, or take what it points at",
+            on_list,
+            actions::choose,
+        ),
         &["method", "expert"],
     ),
     command("tune.apply", &["enter"], ("start", 95), "Start the costly change that waits", waits, preview),
     aliases(
-        command("tune.run", &["enter", "r"], ("full test run", 80), "Evaluate this recipe on the whole test split and keep it in the history", can_run, run),
+        command(
+            "tune.run",
+            &["enter", "r"],
+            ("full test run", 80),
+            "Evaluate this recipe on the whole test split and keep it in the history",
+            can_run,
+            run,
+        ),
         &["evaluate", "start", "save"],
     ),
-    aliases(command("tune.method", &["m"], ("method", 70), "Choose a fusion method", ALWAYS, |m, _| actions::toggle_menu(m)), &["picker", "algorithm"]),
-    aliases(command("tune.pin", &["p"], ("pin", 75), "Compare later results with this one, or no longer", has_result, |m, _| actions::pin(m)), &["compare", "reference"]),
     aliases(
-        command("tune.sweep", &["s"], ("sweep", 72), "Draw accuracy over the whole range of this slider", on_number_or_chart, actions::toggle_sweep),
+        command("tune.method", &["m"], ("method", 70), "Choose a fusion method", ALWAYS, |m, _| {
+            actions::toggle_menu(m)
+        }),
+        &["picker", "algorithm"],
+    ),
+    aliases(
+        command(
+            "tune.pin",
+            &["p"],
+            ("pin", 75),
+            "Compare later results with this one, or no longer",
+            has_result,
+            |m, _| actions::pin(m),
+        ),
+        &["compare", "reference"],
+    ),
+    aliases(
+        command(
+            "tune.sweep",
+            &["s"],
+            ("sweep", 72),
+            "Draw accuracy over the whole range of this slider",
+            on_number_or_chart,
+            actions::toggle_sweep,
+        ),
         &["curve", "search", "scan"],
     ),
-    command("tune.apply_best", &["a"], ("apply best", 85), "Set the slider to the best value of the sweep", has_best, actions::apply_best),
-    aliases(command("tune.split", &["v"], ("test/val", 60), "Switch between validation and test split", ALWAYS, actions::toggle_split), &["validation", "test"]),
+    command(
+        "tune.apply_best",
+        &["a"],
+        ("apply best", 85),
+        "Set the slider to the best value of the sweep",
+        has_best,
+        actions::apply_best,
+    ),
+    aliases(
+        command(
+            "tune.split",
+            &["v"],
+            ("test/val", 60),
+            "Switch between validation and test split",
+            ALWAYS,
+            actions::toggle_split,
+        ),
+        &["validation", "test"],
+    ),
     command("tune.undo", &["u"], ("undo", 65), "Take back the last change", can_undo, actions::undo),
     command("tune.redo", &["ctrl-r"], ("redo", 0), "Do again what was taken back", can_redo, actions::redo),
     command("tune.exact", &["="], ("exact", 50), "Type an exact value", on_param, |m, _| actions::exact(m)),
-    command("tune.reset", &["x", "backspace"], ("reset", 45), "Put this parameter back to its default", on_param, actions::reset),
-    command("tune.reset_all", &["X"], ("reset all", 0), "Put all parameters back to their defaults", ALWAYS, actions::reset_all),
-    command("tune.link", &["o"], ("link", 40), "Move all experts together, or an expert's blocks, or a block of all experts", on_linkable, |m, _| actions::link(m)),
+    command(
+        "tune.reset",
+        &["x", "backspace"],
+        ("reset", 45),
+        "Put this parameter back to its default",
+        on_param,
+        actions::reset,
+    ),
+    command(
+        "tune.reset_all",
+        &["X"],
+        ("reset all", 0),
+        "Put all parameters back to their defaults",
+        ALWAYS,
+        actions::reset_all,
+    ),
+    command(
+        "tune.link",
+        &["o"],
+        ("link", 40),
+        "Move all experts together, or an expert's blocks, or a block of all experts",
+        on_linkable,
+        |m, _| actions::link(m),
+    ),
     aliases(
-        command("tune.advanced", &["A"], ("all params", 0), "Show or hide advanced parameters", has_advanced, |m, _| {
-            m.tune.advanced = !m.tune.advanced;
-            m.tune.clamp(m.catalog.groups.len());
-        }),
+        command(
+            "tune.advanced",
+            &["A"],
+            ("all params", 0),
+            "Show or hide advanced parameters",
+            has_advanced,
+            |m, _| {
+                m.tune.advanced = !m.tune.advanced;
+                m.tune.clamp(m.catalog.groups.len());
+            },
+        ),
         &["parameters", "expert settings"],
     ),
-    aliases(command("tune.copy", &["y"], ("copy recipe", 30), "Copy the recipe as a preset TOML", ALWAYS, |m, fx| fx.push(Effect::Copy(remember::recipe_toml(m)))), &["clipboard", "toml", "yank"]),
-    aliases(command("tune.export", &["e"], ("export recipe", 25), "Write the recipe as a preset file", ALWAYS, |m, fx| actions::export(m, false, fx)), &["save", "preset"]),
-    aliases(command("tune.export_weights", &["E"], ("export weights", 20), "Write the fused weights as safetensors", ALWAYS, |m, fx| actions::export(m, true, fx)), &["save", "checkpoint", "safetensors"]),
-    command("tune.close", &["esc"], ("back", 87), "Close the list, or the curve", something_open, |m, _| actions::close(m)),
+    aliases(
+        command("tune.export", &["e"], ("export recipe", 25), "Write the recipe as a preset file", ALWAYS, |m, fx| {
+            actions::export(m, false, fx)
+        }),
+        &["save", "preset"],
+    ),
+    aliases(
+        command(
+            "tune.export_weights",
+            &["E"],
+            ("export weights", 20),
+            "Write the fused weights as safetensors",
+            ALWAYS,
+            |m, fx| actions::export(m, true, fx),
+        ),
+        &["save", "checkpoint", "safetensors"],
+    ),
+    command("tune.close", &["esc"], ("back", 87), "Close the list, or the curve", something_open, |m, _| {
+        actions::close(m)
+    }),
 ];
 
 type Enabled = Result<(), &'static str>;
@@ -103,7 +226,10 @@ fn on_number_or_chart(model: &Model) -> Enabled {
 
 fn on_table(model: &Model) -> Enabled {
     no_menu(&model.tune)?;
-    when(model.tune.focused_spec().is_some_and(|(_, spec)| form::is_per_block(spec)), "only tables by block have columns")
+    when(
+        model.tune.focused_spec().is_some_and(|(_, spec)| form::is_per_block(spec)),
+        "only tables by block have columns",
+    )
 }
 
 fn on_linkable(model: &Model) -> Enabled {

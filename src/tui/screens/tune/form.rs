@@ -15,7 +15,10 @@ pub enum Row {
     /// A parameter as a whole: an index into the method's specs.
     Param(usize),
     /// One expert's share of a parameter.
-    Expert { spec: usize, expert: usize },
+    Expert {
+        spec: usize,
+        expert: usize,
+    },
 }
 
 /// Which numbers move together with the one under the cursor.
@@ -194,7 +197,11 @@ pub fn check_shape(spec: &Spec, value: &Value, (experts, blocks): (usize, usize)
         }
         _ => return Ok(()),
     };
-    if rows == experts { Ok(()) } else { Err(format!("`{}` has {rows} entries, there are {experts} experts", spec.name)) }
+    if rows == experts {
+        Ok(())
+    } else {
+        Err(format!("`{}` has {rows} entries, there are {experts} experts", spec.name))
+    }
 }
 
 /// The slider of a row, for parameters that are numbers; a parameter of many numbers has its mean.

@@ -27,19 +27,14 @@ pub fn label(setting: &Setting) -> String {
 }
 
 fn recipe(setting: &Setting) -> Recipe {
-    Recipe {
-        method: setting.method.id.to_owned(),
-        params: setting.params.clone(),
-        experts: setting.experts.clone(),
-    }
+    Recipe { method: setting.method.id.to_owned(), params: setting.params.clone(), experts: setting.experts.clone() }
 }
 
 /// What to remember between sessions, as JSON: the recipe and the layout.
 #[must_use]
 pub fn saved(model: &Model) -> String {
     let State { setting, advanced, .. } = &model.tune;
-    let remembered =
-        Remembered { recipe: recipe(setting), advanced: *advanced, tuned_on_test: setting.tuned_on_test };
+    let remembered = Remembered { recipe: recipe(setting), advanced: *advanced, tuned_on_test: setting.tuned_on_test };
     // Only maps, strings and finite numbers: it cannot fail.
     serde_json::to_string(&remembered).unwrap_or_default()
 }

@@ -3,10 +3,10 @@
 //! Points are taken from coarse to fine, so that the shape shows early, and only while nothing else is being previewed:
 //! a sweep never delays a nudge.
 
+use super::State;
 use super::form::{self, Part};
 use super::jobs;
 use super::setting::Setting;
-use super::State;
 use crate::engine::{JobKind, RunId};
 use crate::params::{Kind, Scale, Spec, Value};
 use crate::tasks::Split;
@@ -75,11 +75,7 @@ impl Sweep {
         };
         let target = |sweep: &Self| (sweep.spec.name, sweep.part, sweep.split);
         // What is swept may have been moved since, where it is one number; the rest of a list may not.
-        let setting = if form::is_per_expert(self.spec) {
-            self.setting.params == other.setting.params
-        } else {
-            true
-        };
+        let setting = if form::is_per_expert(self.spec) { self.setting.params == other.setting.params } else { true };
         target(self) == target(other) && blank(self) == blank(other) && setting
     }
 

@@ -55,7 +55,10 @@ fn the_first_preview_is_on_its_way_at_once() {
     let jobs = submitted(&mut fx);
     assert_eq!(jobs.len(), 1);
     let job = &jobs[0].1;
-    assert_eq!((job.kind, job.recipe.method.as_str(), job.split), (JobKind::Preview, "task_arithmetic", Split::Validation));
+    assert_eq!(
+        (job.kind, job.recipe.method.as_str(), job.split),
+        (JobKind::Preview, "task_arithmetic", Split::Validation)
+    );
     assert_eq!((lambda(job), job.tasks.len(), job.limit), (0.3, 8, None));
     opened(&mut model, &mut fx);
     assert!(fx.is_empty(), "coming back starts nothing");
@@ -71,7 +74,9 @@ fn a_newcomer_reads_what_got_better_and_what_got_worse() {
         finish_all(&mut model, &mut fx);
         let text = shot(&model).text();
         assert!(text.contains("λ=0.4 vs λ=0.3") || height < 20, "{text}");
-        let line = |mark: &str| text.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("{mark}: {text}")).to_owned();
+        let line = |mark: &str| {
+            text.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("{mark}: {text}")).to_owned()
+        };
         assert!(line("▲ better for").contains("emoji +"), "{text}");
         assert!(line("▼ worse for").contains("fashion −"), "{text}");
         for task in fixture::TASKS {
@@ -318,7 +323,11 @@ fn a_failed_preview_says_what_to_do() {
     let mut fx = Vec::new();
     command(&mut model, "tune.more", &mut fx);
     let (run, _) = submitted(&mut fx).remove(0);
-    hear(&mut model, &Event::Failed { run, error: "the fused tensor is not finite".into(), hint: "smaller".into() }, &mut fx);
+    hear(
+        &mut model,
+        &Event::Failed { run, error: "the fused tensor is not finite".into(), hint: "smaller".into() },
+        &mut fx,
+    );
     assert!(matches!(model.runs.get(run).unwrap().state, RunState::Failed { .. }));
     let text = shot(&model).text();
     assert!(text.contains("the fused tensor is not finite"), "{text}");
@@ -336,7 +345,10 @@ fn a_session_takes_up_where_the_last_one_ended() {
     opened(&mut next, &mut fx);
     let jobs = submitted(&mut fx);
     assert_eq!(jobs.len(), 1);
-    assert_eq!(lambda(&jobs[0].1), lambda(&script::submitted(&mut vec![Effect::Submit(jobs[0].0, jobs[0].1.clone())])[0].1));
+    assert_eq!(
+        lambda(&jobs[0].1),
+        lambda(&script::submitted(&mut vec![Effect::Submit(jobs[0].0, jobs[0].1.clone())])[0].1)
+    );
     assert_eq!(next.tune.setting, model.tune.setting);
     for broken in ["", "{}", "[1]", r#"{"recipe":{"method":"gone","params":{},"experts":[]}}"#] {
         let mut next = script::model(80, 21);
@@ -349,24 +361,17 @@ fn a_session_takes_up_where_the_last_one_ended() {
 mod kinds {
     use super::*;
     use crate::fusion::{Context, Family, Fused, FusionError, Needs, Pool};
-    use crate::params::{ParamSet, PerGroup, PerModel, choice, flag, float, int, per_group, per_model, seed};
+    use crate::params::{ParamSet, choice, flag, float, int, per_group, per_model, seed};
 
-    crate::params! {
-        /// Coefficient of the summed task vectors.
-        scaling: f32 = float(0.3, 0.0, 2.0, 0.05).symbol("λ");
-        /// Share of entries that are kept.
-        keep: usize = int(20, 0, 100, 5).unit("%").costly();
-        /// How kept entries are combined.
-        merge: String = choice("sum", &["sum", "mean", "max"]);
-        /// Divide by the kept share.
-        rescale: bool = flag(true);
-        /// One an expert.
-        weights: PerModel = per_model(1.0, 0.0, 2.0, 0.1);
-        /// One an expert and block.
-        layers: PerGroup = per_group(0.3, 0.0, 1.0, 0.05);
-        /// Seed of the masks.
-        seed: u64 = seed(0).advanced();
-    }
+    const SPECS: &[Spec] = &[
+        float(0.3, 0.0, 2.0, 0.05).symbol("λ").named("scaling", "Coefficient of the summed task vectors."),
+        int(20, 0, 100, 5).unit("%").costly().named("keep", "Share of entries that are kept."),
+        choice("sum", &["sum", "mean", "max"]).named("merge", "How kept entries are combined."),
+        flag(true).named("rescale", "Divide by the kept share."),
+        per_model(1.0, 0.0, 2.0, 0.1).named("weights", "One an expert."),
+        per_group(0.3, 0.0, 1.0, 0.05).named("layers", "One an expert and block."),
+        seed(0).advanced().named("seed", "Seed of the masks."),
+    ];
 
     fn refuse(_: &ParamSet, _: &Pool, _: &mut Context<'_>) -> Result<Fused, FusionError> {
         Err(FusionError::NeedsBase { method: "kinds" })
@@ -379,7 +384,7 @@ mod kinds {
         formula: "θ₀ + λ Σ τᵢ",
         summary: "Has a parameter of every kind.",
         reference: "",
-        specs: Params::SPECS,
+        specs: SPECS,
         needs: Needs { base: true, min_models: 1, max_models: None },
         fuse: refuse,
     };

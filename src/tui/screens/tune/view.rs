@@ -35,8 +35,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         return;
     }
     let left = (area.width * 2 / 5).clamp(34, 52);
-    let (form, bars) =
-        (Rect { width: left, ..area }, Rect { x: area.x + left, width: area.width - left, ..area });
+    let (form, bars) = (Rect { width: left, ..area }, Rect { x: area.x + left, width: area.width - left, ..area });
     left_column(model, form, cx);
     let focused = model.tune.menu.is_none() && model.tune.pane == Pane::Results;
     cx.hits.add(bars, Target::Pane("tune.results"));

@@ -16,11 +16,11 @@ pub fn chart(model: &Model, run: &RunView, area: Rect, cx: &mut Cx<'_>) {
     let x = (0.0, totals.max().unwrap_or(1).max(1) as f64);
     let y = range(run.tasks.iter().map(|task| &task.curve[..]), x);
     let marks = markers(cx.charset);
-    let series = run
-        .tasks
-        .iter()
-        .enumerate()
-        .map(|(at, task)| Series { points: &task.curve, style: cx.theme.series[at % 8], marker: marks[at % 8] });
+    let series = run.tasks.iter().enumerate().map(|(at, task)| Series {
+        points: &task.curve,
+        style: cx.theme.series[at % 8],
+        marker: marks[at % 8],
+    });
     LineChart { series: series.collect(), x, y, x_title: "samples a task", mark: None }.draw(cx, area);
 }
 
@@ -62,7 +62,8 @@ pub fn table(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
         let Some(score) = task.score else { continue };
         let accuracy = format!("{:.1}", score.accuracy * 100.0);
         let interval = format!("{:.1}..{:.1}", score.low * 100.0, score.high * 100.0);
-        let loss = task.loss.filter(|loss| loss.is_finite()).map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));
+        let loss =
+            task.loss.filter(|loss| loss.is_finite()).map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));
         let samples = format!("{}/{}", score.seen, score.total);
         let style = if task.done || run.state == RunState::Done { theme.text } else { theme.accent };
         cells(cx, y, [&accuracy, &interval, &loss, &samples], style);
@@ -103,7 +104,11 @@ pub fn progress(model: &Model, run: &RunView, area: Rect, cx: &mut Cx<'_>) {
             return;
         }
         RunState::Queued { position } => {
-            let text = if *position == 0 { "next in the queue".to_owned() } else { format!("{position} before it in the queue") };
+            let text = if *position == 0 {
+                "next in the queue".to_owned()
+            } else {
+                format!("{position} before it in the queue")
+            };
             line(cx, row(area, 0), &text, theme.dim);
         }
         RunState::Running | RunState::Cancelling => phase(run, row(area, 0), cx),
@@ -132,7 +137,9 @@ fn phase(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
     gauge::draw(cx, track, phase.share(), theme.accent);
     let left = phase.total.and_then(|total| phase.eta.left(total));
     let left = left.map_or_else(String::new, |left| format!("{} left", seconds(left)));
-    let share = phase.share().map_or_else(|| format!("{} {}", phase.done, phase.unit), |share| format!("{:.0} %", share * 100.0));
+    let share = phase
+        .share()
+        .map_or_else(|| format!("{} {}", phase.done, phase.unit), |share| format!("{:.0} %", share * 100.0));
     line(cx, from(area, used + track.width + 1), &format!("{share:>5}  {left}"), theme.text);
 }
 

@@ -68,7 +68,8 @@ fn no_size_panics() {
     for width in (0..=60).chain([71, 72, 73, 80, 119, 120, 121, 200, 300]) {
         for height in (0..=24).chain([33, 34, 35, 40, 60, 100]) {
             for charset in [Charset::Ascii, Charset::Box, Charset::Braille] {
-                let draw = |model: &Model| draw_with(width, height, charset, &theme(), |area, cx| view(model, area, cx));
+                let draw =
+                    |model: &Model| draw_with(width, height, charset, &theme(), |area, cx| view(model, area, cx));
                 for (menu, pane, chart) in [
                     (None, Pane::Results, true),
                     (None, Pane::Results, false),

@@ -8,8 +8,8 @@ use crate::tui::screens::tune::board::{Delta, Slot, Verdict, average_delta, delt
 use crate::tui::screens::tune::{form, jobs};
 use crate::tui::view_cx::{Charset, Cx, text_width};
 use crate::tui::widgets::bars::{Bar, marks, scale};
-use crate::tui::widgets::text::{columns, from, line, right, row, seconds, spans};
 use crate::tui::widgets::spinner;
+use crate::tui::widgets::text::{columns, from, line, right, row, seconds, spans};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -21,7 +21,11 @@ const DELTA: u16 = 9;
 /// What the pane is called: the split, and whether it has been used for tuning.
 pub fn title(model: &Model) -> String {
     let split = model.tune.split;
-    if model.tune.setting.tuned_on_test { format!("{split} split · {TUNED_ON_TEST}") } else { format!("{split} split") }
+    if model.tune.setting.tuned_on_test {
+        format!("{split} split · {TUNED_ON_TEST}")
+    } else {
+        format!("{split} split")
+    }
 }
 
 /// Where the parts of a row are.
@@ -144,7 +148,11 @@ fn header(model: &Model, at: &Columns, cx: &mut Cx<'_>) {
 }
 
 fn accuracy_text(accuracy: f64, margin: f64, width: u16) -> String {
-    if width < NUMBER { format!("{:.1}", accuracy * 100.0) } else { format!("{:.1} ±{:>3.1}", accuracy * 100.0, margin * 100.0) }
+    if width < NUMBER {
+        format!("{:.1}", accuracy * 100.0)
+    } else {
+        format!("{:.1} ±{:>3.1}", accuracy * 100.0, margin * 100.0)
+    }
 }
 
 /// The difference with an arrow and a colour where it is real, plain where it may be chance.
@@ -231,7 +239,11 @@ fn gap_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let Some(share) = share.and_then(|((mean, _), (base, expert))| recovered(mean, base, expert)) else { return };
     let arrow = cx.symbol("→", "->");
     let text = format!("{:>3.0} %", share * 100.0);
-    let of = if area.width >= 46 { format!(" of the gap base {arrow} experts recovered") } else { format!(" of base {arrow} experts") };
+    let of = if area.width >= 46 {
+        format!(" of the gap base {arrow} experts recovered")
+    } else {
+        format!(" of base {arrow} experts")
+    };
     spans(cx, area, &[(&text, style), (&of, theme.dim)]);
 }
 
@@ -248,7 +260,8 @@ fn details(model: &Model, slot: &Slot, area: Rect, cx: &mut Cx<'_>) {
 fn legend_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let [base, expert, pinned] = marks(cx.charset);
-    let mut pieces = vec![(base, theme.base), (" base  ", theme.dim), (expert, theme.expert), (" own expert  ", theme.dim)];
+    let mut pieces =
+        vec![(base, theme.base), (" base  ", theme.dim), (expert, theme.expert), (" own expert  ", theme.dim)];
     let text = model.tune.pinned.as_ref().map(|pin| format!(" {}", pin.label));
     if let Some(text) = &text {
         pieces.push((pinned, theme.pinned));
@@ -304,7 +317,8 @@ fn progress(run: &RunView, model: &Model) -> String {
         Some(report) => parts.push(format!("{total} images in {}", seconds(report.evaluate_seconds))),
         None if total > 0 => {
             // Tasks of which nothing was seen yet count as well.
-            let all: usize = run.job.tasks.iter().filter_map(|id| model.catalog.task(id)).map(|task| task.len(run.job.split)).sum();
+            let all: usize =
+                run.job.tasks.iter().filter_map(|id| model.catalog.task(id)).map(|task| task.len(run.job.split)).sum();
             parts.push(format!("{seen:>5}/{} images", (all as u64).max(total)));
         }
         None => parts.push(run.phases.last().map_or_else(|| run.state.word().to_owned(), |phase| phase.name.clone())),

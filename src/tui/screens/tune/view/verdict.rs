@@ -50,7 +50,8 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         return;
     };
     let (now, then) = (label(&model.tune.setting), &pinned.label);
-    let title = if now == *then { format!("{} vs {then}", model.tune.setting.method.name) } else { format!("{now} vs {then}") };
+    let title =
+        if now == *then { format!("{} vs {then}", model.tune.setting.method.name) } else { format!("{now} vs {then}") };
     if found.better.is_empty() && found.worse.is_empty() {
         let all = model.tune.board.is_fresh() && model.tune.board.slots.iter().all(|slot| !slot.outcomes.is_empty());
         let text = if all { "no difference beyond chance" } else { "no clear difference yet" };
@@ -72,6 +73,10 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         y += 1;
     }
     if !found.worse.is_empty() {
-        spans(cx, row(area, y), &[(down, theme.error), (" worse for ", theme.error), (&list(&found.worse), theme.text)]);
+        spans(
+            cx,
+            row(area, y),
+            &[(down, theme.error), (" worse for ", theme.error), (&list(&found.worse), theme.text)],
+        );
     }
 }

@@ -1,0 +1,96 @@
+//! How the zoo is made: a base trained on all tasks at once, frozen heads that fit it badly, and one expert a task.
+//!
+//! | file | what |
+//! |---|---|
+//! | `options` | everything that decides the result |
+//! | `batch` | drawing and augmenting training images |
+//! | `fit` | the optimiser loop |
+//! | `base`, `expert` | what is optimised |
+//! | `heads` | prototypes of classes, pushed off by noise |
+//! | `evaluate` | accuracies, and the merges that a zoo is judged by |
+//! | `folder` | the files, and what of them is finished |
+//!
+//! The stages are: base, heads, every expert, scores. A finished stage is kept on disk, so that training again with
+//! the same options goes on at the first unfinished one; a stage that was interrupted starts from its own beginning.
+//! Every draw depends only on seed, stage and step. `assets/zoo/README.md` says why the recipe is as it is.
+
+mod base;
+mod batch;
+mod evaluate;
+mod expert;
+mod fit;
+mod folder;
+mod heads;
+mod options;
+
+pub use options::TrainOptions;
+
+use super::scores::{Scores, SeedScores};
+use super::{Zoo, ZooError};
+use crate::cancel::Cancel;
+use folder::Folder;
+use std::path::Path;
+
+/// What training has to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainEvent {
+    /// A stage begins, `base`, `heads`, an expert's task or `scores`; `kept` when it was finished before.
+    Stage { name: String, kept: bool },
+    /// A smoothed training loss, in nats.
+    Step { stage: String, step: usize, steps: usize, loss: f64 },
+    /// An accuracy on validation, as a share of 1.
+    Accuracy { model: String, task: String, accuracy: f64 },
+}
+
+/// Trains a zoo into `out`, which gets everything that `assets/zoo` has but the data; these are read from `data`, a zoo's
+/// folder. Returns the recorded scores.
+///
+/// # Errors
+/// Missing or damaged data, a folder that cannot be written, weights that are no longer finite, cancellation.
+pub fn train(
+    data: &Path,
+    out: &Path,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(TrainEvent),
+    cancel: &Cancel,
+) -> Result<Scores, ZooError> {
+    let folder = Folder::open(data, out, options)?;
+    let sets = batch::Sets::load(&folder)?;
+    let mut stage = |name: &str, kept: bool| progress(TrainEvent::Stage { name: name.to_owned(), kept });
+
+    stage("base", folder.has_base());
+    if !folder.has_base() {
+        let weights = base::train(&sets, options, progress, cancel)?;
+        folder.write_base(&weights)?;
+    }
+    // As it is on disk, rounded to f16: experts start from exactly the base that is shipped.
+    let base = folder.base()?;
+
+    progress(TrainEvent::Stage { name: "heads".to_owned(), kept: folder.has_heads() });
+    if !folder.has_heads() {
+        folder.write_heads(&heads::make(&base, &sets, options)?)?;
+    }
+    let heads = folder.heads()?;
+
+    for (at, (task, head)) in sets.tasks.iter().zip(&heads).enumerate() {
+        let kept = folder.has_expert(task);
+        progress(TrainEvent::Stage { name: task.id.clone(), kept });
+        if !kept {
+            let weights = expert::train(&base, head, &sets, at, options, progress, cancel)?;
+            folder.write_expert(task, &weights)?;
+        }
+    }
+
+    progress(TrainEvent::Stage { name: "scores".to_owned(), kept: false });
+    folder.write_scores(&Scores::default())?;
+    let zoo = Zoo::open(out)?;
+    let mut judge = evaluate::Judge::new(&zoo, data, cancel)?;
+    let tasks = judge.own_scores(progress)?;
+    let merging = judge.merges(progress)?;
+    let mean = |pick: fn(&super::TaskScores) -> super::Accuracy| evaluate::mean(tasks.values().map(pick));
+    let (base, experts) = (mean(|task| task.base), mean(|task| task.expert));
+    let seeds = vec![SeedScores { seed: options.seed, base, experts, merging }];
+    let scores = Scores { tasks, seeds };
+    folder.write_scores(&scores)?;
+    Ok(scores)
+}

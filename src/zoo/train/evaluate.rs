@@ -1,0 +1,171 @@
+//! What a trained zoo is worth: base and experts on their tasks, and the merges that show whether it behaves like the
+//! literature. Settings are chosen on validation, then looked at on test once.
+
+use super::TrainEvent;
+use crate::cancel::Cancel;
+use crate::fusion::{self, Context, Fused, FusionError};
+use crate::models::clip_vit::ClipVit;
+use crate::params::{ParamSet, Value};
+use crate::tasks::metrics::score;
+use crate::tasks::preprocess::{InputShape, pixels};
+use crate::tasks::{Images, Split};
+use crate::weights::StateDict;
+use crate::zoo::{Accuracy, Merging, TaskScores, Zoo, ZooError};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Images in one piece of work of one core.
+const CHUNK: usize = 96;
+
+/// The features of the images at `indices`, one vector an image; every core works on its own images.
+pub(super) fn features(
+    model: &ClipVit,
+    images: &Images,
+    indices: &[usize],
+    input: InputShape,
+) -> Result<Vec<Vec<f32>>, ZooError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = indices.len().div_ceil(cores).max(1);
+    let work = |indices: &[usize]| -> Result<Vec<Vec<f32>>, ZooError> {
+        let mut features = Vec::with_capacity(indices.len());
+        for chunk in indices.chunks(CHUNK) {
+            let pixels = pixels(images, chunk, input)?;
+            let shape = [chunk.len(), input.channels, input.side, input.side];
+            let out = model.features(Tensor::from_data(TensorData::new(pixels, shape), &Device::flex()));
+            let width = out.dims()[1];
+            let out: Vec<f32> = out.into_data().try_into_vec().unwrap_or_default();
+            features.extend(out.chunks_exact(width).map(<[f32]>::to_vec));
+        }
+        Ok(features)
+    };
+    // A pool of one thread each, so that matrix products do not fight over cores.
+    let alone = |indices: &[usize]| match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(|| work(indices)),
+        Err(_) => work(indices),
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = indices.chunks(share).map(|part| scope.spawn(|| alone(part))).collect();
+        let mut features = Vec::with_capacity(indices.len());
+        for part in running {
+            features.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(features)
+    })
+}
+
+/// Evaluates models on the zoo's tasks.
+pub(super) struct Judge<'a> {
+    zoo: &'a Zoo,
+    data: Zoo,
+    model: ClipVit,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Judge<'a> {
+    /// Data come from the zoo's folder `data`, everything else from `zoo`.
+    pub fn new(zoo: &'a Zoo, data: &Path, cancel: &'a Cancel) -> Result<Self, ZooError> {
+        let model = ClipVit::new(zoo.config(), &Device::flex())?;
+        Ok(Self { zoo, data: Zoo::data_only(data)?, model, cancel })
+    }
+
+    fn accuracy(&self, task: &str, split: Split) -> Result<f64, ZooError> {
+        self.cancel.check()?;
+        let images = self.data.images(task, split)?;
+        let head = self.zoo.head(task).ok_or_else(|| ZooError::UnknownTask { task: task.to_owned() })?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut logits = vec![0.0; head.classes];
+        let mut right = 0usize;
+        for (feature, label) in features(&self.model, &images, &all, self.zoo.input())?.iter().zip(&images.labels) {
+            head.logits(feature, &mut logits);
+            right += usize::from(score(&logits, usize::from(*label)).0);
+        }
+        Ok(right as f64 / images.len().max(1) as f64)
+    }
+
+    /// Base and experts, each expert on its own task.
+    pub fn own_scores(
+        &mut self,
+        progress: &mut dyn FnMut(TrainEvent),
+    ) -> Result<BTreeMap<String, TaskScores>, ZooError> {
+        let zoo = self.zoo;
+        let mut scores: BTreeMap<String, TaskScores> = BTreeMap::new();
+        let base = zoo.pool().base().map(|base| ("base", base));
+        let experts = zoo.pool().experts().iter().map(|(name, expert)| (name.as_str(), expert));
+        for (name, checkpoint) in base.into_iter().chain(experts) {
+            self.model.load(&StateDict::load(checkpoint))?;
+            for task in zoo.tasks().iter().filter(|task| name == "base" || task.id == name) {
+                let (validation, test) =
+                    (self.accuracy(&task.id, Split::Validation)?, self.accuracy(&task.id, Split::Test)?);
+                progress(TrainEvent::Accuracy { model: name.to_owned(), task: task.id.clone(), accuracy: validation });
+                let entry = scores.entry(task.id.clone()).or_default();
+                *(if name == "base" { &mut entry.base } else { &mut entry.expert }) = Accuracy { validation, test };
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Simple average, task arithmetic and TIES of all experts, λ chosen on validation.
+    pub fn merges(&mut self, progress: &mut dyn FnMut(TrainEvent)) -> Result<Vec<Merging>, ZooError> {
+        let eighth = 1.0 / self.zoo.tasks().len() as f64;
+        let arithmetic = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0];
+        let ties = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2];
+        Ok(vec![
+            self.best("simple_average", &[None], progress)?,
+            self.best("task_arithmetic", &[Some(eighth)], progress)?,
+            self.best("task_arithmetic", &arithmetic.map(Some), progress)?,
+            self.best("task_arithmetic", &[Some(1.0)], progress)?,
+            self.best("ties", &ties.map(Some), progress)?,
+        ])
+    }
+
+    fn best(
+        &mut self,
+        method: &str,
+        settings: &[Option<f64>],
+        progress: &mut dyn FnMut(TrainEvent),
+    ) -> Result<Merging, ZooError> {
+        let mut best: Option<(Option<f64>, f64)> = None;
+        for &setting in settings {
+            let validation = if settings.len() == 1 { 0.0 } else { self.merged(method, setting, Split::Validation)? };
+            if best.is_none_or(|(_, known)| validation > known) {
+                best = Some((setting, validation));
+            }
+        }
+        let setting = best.and_then(|(setting, _)| setting);
+        let validation = self.merged(method, setting, Split::Validation)?;
+        let test = self.merged(method, setting, Split::Test)?;
+        progress(TrainEvent::Accuracy { model: method.to_owned(), task: "all".to_owned(), accuracy: validation });
+        let accuracy = Accuracy { validation, test };
+        let setting = setting.map_or_else(String::new, |scaling| format!("scaling = {scaling}"));
+        Ok(Merging { method: method.to_owned(), setting, accuracy })
+    }
+
+    /// Mean accuracy over tasks of all experts merged.
+    fn merged(&mut self, id: &str, scaling: Option<f64>, split: Split) -> Result<f64, ZooError> {
+        let method = fusion::find(id)?;
+        let given = scaling.map(|scaling| ("scaling", Value::Float(scaling)));
+        let params = ParamSet::checked(method.specs, given)
+            .map_err(|source| FusionError::Param { method: method.name, source })?;
+        let mut ignore = |_: usize, _: usize| ();
+        let mut cx = Context::new(self.cancel, &mut ignore);
+        match (method.fuse)(&params, self.zoo.pool(), &mut cx)? {
+            Fused::Linear(plan) => self.model.load(&plan.materialise(self.zoo.pool(), &mut cx)?)?,
+            Fused::Weights(weights) => self.model.load(&weights)?,
+            Fused::Ensemble(_) => {}
+        }
+        let tasks = self.zoo.tasks();
+        let sum = tasks.iter().map(|task| self.accuracy(&task.id, split)).sum::<Result<f64, _>>()?;
+        Ok(sum / tasks.len() as f64)
+    }
+}
+
+/// Mean over tasks, split by split.
+pub(super) fn mean(all: impl Iterator<Item = Accuracy>) -> Accuracy {
+    let (mut sum, mut n) = (Accuracy::default(), 0.0);
+    for one in all {
+        sum = Accuracy { validation: sum.validation + one.validation, test: sum.test + one.test };
+        n += 1.0;
+    }
+    Accuracy { validation: sum.validation / n, test: sum.test / n }
+}

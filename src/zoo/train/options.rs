@@ -1,0 +1,40 @@
+//! Everything that decides what training results in.
+
+use serde::{Deserialize, Serialize};
+
+/// The recipe's numbers; the defaults made the zoo that is shipped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainOptions {
+    pub seed: u64,
+    pub base_steps: usize,
+    /// Peak of the one-cycle schedule.
+    pub base_rate: f64,
+    pub base_batch: usize,
+    pub expert_steps: usize,
+    pub expert_rate: f64,
+    pub expert_batch: usize,
+    /// Training images a class that prototypes are averaged over.
+    pub shots: usize,
+    /// Length of the random vector that is added to a prototype of length 1.
+    pub noise: f32,
+    /// What cosines are multiplied with to become logits.
+    pub scale: f32,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            base_steps: 1600,
+            base_rate: 2e-3,
+            base_batch: 128,
+            expert_steps: 150,
+            expert_rate: 2e-4,
+            expert_batch: 96,
+            shots: 300,
+            noise: 1.6,
+            scale: 16.0,
+        }
+    }
+}
