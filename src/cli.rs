@@ -15,6 +15,7 @@ mod run;
 mod runner;
 mod signals;
 mod tasks;
+mod train;
 mod verify;
 mod zoo;
 
@@ -48,6 +49,7 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         Some(Command::Tasks(args)) => tasks::run(args, global).map(done),
         Some(Command::Checkpoints(args)) => checkpoints::run(args, global).map(done),
         Some(Command::Presets(args)) => presets::run(args).map(done),
+        Some(Command::Zoo(Zoo::Train(args))) => train::run(args).map(done),
         Some(Command::Zoo(Zoo::Verify(args))) => verify::run(args, global).map(done),
         Some(Command::Doctor(args)) => doctor::run(args, global).map(done),
         Some(Command::Schema) => documents::schema().map(done),

@@ -17,6 +17,19 @@
 //!
 //! Data flows one way along that table; `tests/architecture.rs` holds the code to it.
 
+// Errors are returned, and only the command line prints. Tests are free to do both.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stdout,
+        clippy::print_stderr,
+        clippy::dbg_macro
+    )
+)]
+
 pub mod cancel;
 pub mod charts;
 pub mod cli;

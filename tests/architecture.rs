@@ -172,7 +172,8 @@ fn every_file_belongs_to_a_module() {
 fn nothing_panics_on_purpose_outside_of_tests() {
     const FORBIDDEN: &[&[&str]] = &[
         &[".", "unwrap", "(", ")"],
-        &[".", "expect", "("],
+        // With a literal, which is no token; the lint finds the others.
+        &[".", "expect", "(", ")"],
         &[".", "unwrap_err", "(", ")"],
         &["panic", "!"],
         &["todo", "!"],

@@ -25,7 +25,7 @@ pub(super) fn scene(chart: &Bars) -> Result<Scene, ChartError> {
     let top = legend::rows(&mut scene, &entries, LEFT, RIGHT, TITLE_Y + 14.0) + ABOVE;
     let pitch = (RIGHT - LEFT) / chart.categories.len() as f64;
     let bottom = HEIGHT - 18.0 - NameLayout::of(&chart.categories, pitch).height();
-    let highest = chart.series.iter().flat_map(highest).fold(0.0, f64::max) * 100.0;
+    let highest = chart.series.iter().filter_map(highest).fold(0.0, f64::max) * 100.0;
     // Bars begin at zero, or their lengths would lie; accuracy ends at 100, which is shown unless all is far below it.
     let ticks = ticks::covering(0.0, if highest > 40.0 { highest.max(100.0) } else { highest.max(1.0) }, 5);
     let high = ticks.values.last().copied().unwrap_or(100.0);

@@ -64,7 +64,7 @@ pub(super) fn fit(text: &str, em: f64, bold: bool, room: f64) -> String {
 /// Calls `put` with every pixel that `text` covers and how much of it (0 to 1), at `scale` pixels to a logical one.
 pub(super) fn draw(text: &Text, scale: f64, mut put: impl FnMut(i32, i32, f32)) {
     let Some(face) = face(text.em * scale, text.bold) else { return };
-    let (glyphs, width) = shape(&text.text, text.em * scale, text.bold);
+    let (glyphs, width) = shape(&text.content, text.em * scale, text.bold);
     let back = match text.anchor {
         Anchor::Start => 0.0,
         Anchor::Middle => width / 2.0,

@@ -103,7 +103,7 @@ fn draw_bar(scene: &mut Scene, limit: f64, label: &str, (left, top): (f64, f64),
     let marks = ticks::within(-limit, limit, 8);
     let mut widest: f64 = 0.0;
     for &value in &marks.values {
-        let at = y((value / limit + 1.0) / 2.0);
+        let at = y(0.5 + value / limit / 2.0);
         scene.line((left + BAR_WIDTH, at), (left + BAR_WIDTH + 5.0, at), 1.2, AXIS);
         let number = ticks::format(value, marks.decimals);
         widest = widest.max(font::width(&number, TICK_EM, false));

@@ -32,13 +32,12 @@ impl Style {
         let mut plain = 0..;
         series
             .iter()
-            .map(|line| match line.bold {
-                true => Self { color: TEXT, width: 4.0, dash: &[], marker: 0, radius: 5.5 },
-                false => {
-                    let at = plain.next().unwrap_or(0);
-                    let (color, dash) = (palette::series(at), palette::dash(at));
-                    Self { color, width: 2.2, dash, marker: at, radius: 5.0 }
+            .map(|line| {
+                if line.bold {
+                    return Self { color: TEXT, width: 4.0, dash: &[], marker: 0, radius: 5.5 };
                 }
+                let at = plain.next().unwrap_or(0);
+                Self { color: palette::series(at), width: 2.2, dash: palette::dash(at), marker: at, radius: 5.0 }
             })
             .collect()
     }

@@ -30,7 +30,7 @@ pub(super) fn draw(scene: &mut Scene, plot: &Plot, marks: &[Mark], paths: &[Vec<
         let middle = x.clamp(frame.left + half, (frame.right - half).max(frame.left + half));
         let boxed = |baseline: f64| ((middle - half, baseline - LABEL_EM), (middle + half, baseline + 6.0));
         // Anywhere along the guide but on the point itself; among equally free places the nearest one.
-        let places = (1..).map(|step| frame.top + 4.0 + LABEL_EM * f64::from(step));
+        let places = (1..200).map(|step| frame.top + 4.0 + LABEL_EM * f64::from(step));
         let cost = |baseline: f64| hidden(paths, boxed(baseline)) as f64 + 0.001 * (baseline - y).abs();
         let best = places
             .take_while(|baseline| baseline + 8.0 < frame.bottom)

@@ -1,7 +1,7 @@
 //! Colours, markers and dashes that stay apart for colour-blind readers and in black and white.
 //!
-//! Series colours: M. Okabe and K. Ito, "Color Universal Design", 2008. Diverging scale: ColorBrewer's RdBu
-//! (C. Brewer, 2003), which red-green blindness does not flatten.
+//! Series colours: M. Okabe and K. Ito, "Color Universal Design", 2008. Diverging scale: `RdBu` of
+//! C. Brewer's palettes (2003), which red-green blindness does not flatten.
 
 use super::scene::Point;
 use std::f64::consts::{PI, TAU};
@@ -101,7 +101,7 @@ const DIVERGING: [Color; 9] = [
 
 /// Blue at −1, near white at 0, red at 1; beyond that as at the end.
 pub(super) fn diverging(value: f64) -> Color {
-    let position = (value.clamp(-1.0, 1.0) + 1.0) / 2.0 * (DIVERGING.len() - 1) as f64;
+    let position = (0.5 + value.clamp(-1.0, 1.0) / 2.0) * (DIVERGING.len() - 1) as f64;
     let below = (position.floor() as usize).min(DIVERGING.len() - 2);
     let share = position - below as f64;
     let mix = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;

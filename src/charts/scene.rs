@@ -15,7 +15,7 @@ pub(super) enum Anchor {
 /// One line of text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Text {
-    pub text: String,
+    pub content: String,
     /// On the baseline.
     pub at: Point,
     /// Font size, in pixels per em.
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     pub fn text(&mut self, text: Text) {
-        if !text.text.is_empty() {
+        if !text.content.is_empty() {
             self.texts.push(text);
         }
     }
@@ -74,9 +74,9 @@ impl Scene {
 
 impl Text {
     /// Black, regular, starting at `at`.
-    pub fn new(text: impl Into<String>, at: Point, em: f64) -> Self {
+    pub fn new(content: impl Into<String>, at: Point, em: f64) -> Self {
         let color = super::palette::TEXT;
-        Self { text: text.into(), at, em, bold: false, color, anchor: Anchor::Start, upwards: false }
+        Self { content: content.into(), at, em, bold: false, color, anchor: Anchor::Start, upwards: false }
     }
 
     pub fn bold(self) -> Self {

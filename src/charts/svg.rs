@@ -63,7 +63,7 @@ fn draw_text<B: DrawingBackend>(text: &Text, svg: &mut B) -> Result<(), ChartErr
     // plotters shifts text that is anchored at its top down by 0.76 em; take that back to anchor it at its baseline.
     let lift = 0.76 * text.em;
     let (x, y) = if text.upwards { (text.at.0 - lift, text.at.1) } else { (text.at.0, text.at.1 - lift) };
-    svg.draw_text(&text.text, &style, at(x, y)).map_err(ChartError::draw)
+    svg.draw_text(&text.content, &style, at(x, y)).map_err(ChartError::draw)
 }
 
 fn at(x: f64, y: f64) -> (i32, i32) {

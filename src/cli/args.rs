@@ -78,7 +78,7 @@ pub enum Command {
     Checkpoints(Listing),
     /// List the built-in presets, or print one
     Presets(Named),
-    /// Check the zoo
+    /// Build or check the zoo
     #[command(subcommand)]
     Zoo(Zoo),
     /// Tell what was found on this machine, and what was not and why
@@ -193,8 +193,29 @@ impl From<SplitArg> for Split {
 
 #[derive(Debug, Subcommand)]
 pub enum Zoo {
+    /// Train base and experts from the training data; goes on where it was interrupted
+    Train(ZooTrain),
     /// Evaluate base and experts again and compare with the recorded scores
     Verify(Listing),
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ZooTrain {
+    /// Folder for checkpoints, heads and scores
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Folder with the training data
+    #[arg(long, value_name = "DIR", default_value = "assets/zoo")]
+    pub data: PathBuf,
+    /// Seed of initialisation, order and augmentation (default: that of the zoo that is shipped)
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print the recorded scores as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {

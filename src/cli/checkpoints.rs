@@ -7,7 +7,7 @@ use super::zoo::open;
 use crate::cancel::Cancel;
 use crate::fusion::similarity;
 use crate::text::printable;
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, TensorInfo};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -68,9 +68,9 @@ fn row(name: &str, role: &'static str, checkpoint: &Checkpoint, norm: Option<f64
     Row {
         name: name.to_owned(),
         role,
-        parameters: tensors.iter().map(|tensor| tensor.len()).sum(),
+        parameters: tensors.iter().map(TensorInfo::len).sum(),
         tensors: tensors.len(),
-        bytes: tensors.iter().map(|tensor| tensor.bytes()).sum(),
+        bytes: tensors.iter().map(TensorInfo::bytes).sum(),
         dtypes: dtypes.into_iter().collect::<Vec<_>>().join(" "),
         norm,
         fingerprint: checkpoint.fingerprint().to_owned(),

@@ -110,10 +110,7 @@ fn folders() -> Vec<Folder> {
 /// Whether a file or folder is there, or else whether it could be made.
 fn state(path: &Path) -> String {
     if path.exists() {
-        return match writable(path) {
-            true => "ok".to_owned(),
-            false => "there, but cannot be written".to_owned(),
-        };
+        return if writable(path) { "ok" } else { "there, but cannot be written" }.to_owned();
     }
     match path.ancestors().skip(1).find(|ancestor| ancestor.exists()) {
         Some(ancestor) if writable(ancestor) => "made when needed".to_owned(),

@@ -135,7 +135,10 @@ impl Preset {
     /// # Errors
     /// Unknown name, wrong type, out of range.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), ParamError> {
-        self.params.set_text(self.method.specs, name, text)
+        self.params.set_text(self.method.specs, name, text)?;
+        // What is wrong with the parameters from now on may not be the file's fault.
+        self.params_at = None;
+        Ok(())
     }
 
     /// Evaluates on another split than the preset says.

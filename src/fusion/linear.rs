@@ -75,9 +75,9 @@ impl LinearPlan {
             rows[piece.tensor].read(slots, &piece.range, &mut scratch.decode, |base, experts| {
                 let base = if self.origin == Origin::Base { base } else { &[] };
                 if base.is_empty() {
-                    out.fill(0.0)
+                    out.fill(0.0);
                 } else {
-                    out.copy_from_slice(base)
+                    out.copy_from_slice(base);
                 }
                 accumulate(out, base, experts, lambdas);
             });

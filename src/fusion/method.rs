@@ -100,7 +100,9 @@ impl Method {
             let reason = "the weights add up to zero and cannot be normalised".to_owned();
             return Err(FusionError::Unusable { method: self.name, reason });
         }
-        weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / sum) as f32);
+        for weight in weights {
+            *weight = (f64::from(*weight) / sum) as f32;
+        }
         Ok(())
     }
 }

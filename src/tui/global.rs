@@ -21,24 +21,24 @@ const fn global(
 
 pub const COMMANDS: &[Command] = &[
     global("screen.browse", &["1"], "Browse", "Go to Browse: tasks and checkpoints", |m, fx| {
-        screens::open(m, Screen::Browse, fx)
+        screens::open(m, Screen::Browse, fx);
     }),
     global("screen.tune", &["2"], "Tune", "Go to Tune: method and sliders", |m, fx| screens::open(m, Screen::Tune, fx)),
     global("screen.run", &["3"], "Run", "Go to Run: accuracy as it streams in", |m, fx| {
-        screens::open(m, Screen::Run, fx)
+        screens::open(m, Screen::Run, fx);
     }),
     global("screen.compare", &["4"], "Compare", "Go to Compare: runs side by side", |m, fx| {
-        screens::open(m, Screen::Compare, fx)
+        screens::open(m, Screen::Compare, fx);
     }),
     global("screen.history", &["5"], "History", "Go to History: every finished run", |m, fx| {
-        screens::open(m, Screen::History, fx)
+        screens::open(m, Screen::History, fx);
     }),
     global("screen.help", &["6"], "Help", "Go to Help: how to begin, all commands", |m, fx| {
-        screens::open(m, Screen::Help, fx)
+        screens::open(m, Screen::Help, fx);
     }),
     global("pane.next", &["tab"], "next pane", "Move the focus to the next pane", |m, _| screens::pane(m, 1)),
     global("pane.previous", &["backtab"], "previous pane", "Move the focus to the previous pane", |m, _| {
-        screens::pane(m, -1)
+        screens::pane(m, -1);
     }),
     Command {
         aliases: &["keys", "shortcuts"],
@@ -155,7 +155,7 @@ fn set_theme(model: &mut Model, theme: usize, fx: &mut Vec<Effect>) {
 }
 
 fn choose_theme(model: &mut Model) {
-    let mut menu = Menu::new("Theme", |model, chosen, fx| set_theme(model, chosen, fx));
+    let mut menu = Menu::new("Theme", set_theme);
     for name in &model.themes {
         menu.add(name.clone(), "");
     }

@@ -26,6 +26,7 @@ use super::view_cx::Cx;
 use crate::engine::Event;
 use ratatui::layout::Rect;
 
+#[must_use]
 pub fn commands(screen: Screen) -> &'static [Command] {
     match screen {
         Screen::Browse => browse::COMMANDS,

@@ -15,6 +15,7 @@ pub struct Screenshot {
 
 impl Screenshot {
     /// One line without trailing blanks.
+    #[must_use]
     pub fn line(&self, y: u16) -> String {
         let area = self.buffer.area;
         let mut line = String::new();
@@ -28,11 +29,13 @@ impl Screenshot {
     }
 
     /// All lines.
+    #[must_use]
     pub fn text(&self) -> String {
         (self.buffer.area.y..self.buffer.area.bottom()).map(|y| self.line(y) + "\n").collect()
     }
 
     /// The first place where `needle` stands, as cell coordinates; only for text of narrow characters.
+    #[must_use]
     pub fn find(&self, needle: &str) -> Option<(u16, u16)> {
         (0..self.buffer.area.height).find_map(|y| {
             let line = self.line(y);
@@ -62,6 +65,7 @@ pub fn draw_with(
 }
 
 /// Every role in a colour of its own.
+#[must_use]
 pub fn theme() -> Theme {
     let fg = |n| Style::new().fg(Color::Indexed(n));
     Theme {
@@ -86,6 +90,7 @@ pub fn theme() -> Theme {
 }
 
 /// No colours at all, as under NO_COLOR.
+#[must_use]
 pub fn mono() -> Theme {
     let plain = Style::new();
     Theme {

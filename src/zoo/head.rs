@@ -52,7 +52,9 @@ impl Head {
 pub(super) fn normalise(row: &mut [f32]) {
     let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
-        row.iter_mut().for_each(|value| *value /= length);
+        for value in row {
+            *value /= length;
+        }
     }
 }
 

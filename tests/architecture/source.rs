@@ -132,7 +132,7 @@ pub fn tokens(text: &str) -> Vec<String> {
                 i += 1;
             }
             let word: String = chars[start..i].iter().collect();
-            let hashes = (i..).take_while(|&h| at(h) == '#').count();
+            let hashes = chars[i..].iter().take_while(|&&c| c == '#').count();
             if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
                 let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
                 i += hashes + 1;

@@ -77,6 +77,7 @@ fn a_preset_file_is_judged_with_line_and_column() {
 fn a_missing_zoo_is_named() {
     refuses(&["tasks", "--zoo", "/nonexistent/zoo"], &["where: /nonexistent/zoo", "hint: "]);
     refuses(&["run", "ties", "--limit", "8", "--zoo", "/nonexistent/zoo"], &["where: /nonexistent/zoo"]);
+    refuses(&["zoo", "train", "--data", "/nonexistent/zoo", "--out", "/nonexistent/out"], &["where: /nonexistent/zoo"]);
     let empty = tempfile::tempdir().unwrap();
     refuses(&["checkpoints", "--zoo", empty.path().to_str().unwrap()], &["hint: "]);
 }

@@ -64,6 +64,29 @@ fn signals_stop_a_run_within_a_second_and_leave_nothing() {
 }
 
 #[test]
+fn training_stops_when_asked_to_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("zoo");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/zoo");
+    let mut child = command(&["zoo", "train", "--data", data, "--out", out.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begins = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("base"));
+    assert!(begins, "it ended before it trained");
+    std::thread::sleep(Duration::from_millis(300));
+    let sent = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let stderr: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr:?}");
+    assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
+    assert!(stderr.iter().any(|line| line.contains("finished stages are kept")), "{stderr:?}");
+    assert!(!out.join("base.safetensors").exists(), "an unfinished base was written");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = command(&["methods", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

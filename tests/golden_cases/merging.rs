@@ -98,7 +98,9 @@ fn translate(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, S
             let sum: f64 = weights.iter().sum();
             let divisor = if case.flag("normalize").unwrap_or(false) { sum } else { 1.0 };
             let lambda = case.number("lambda").unwrap_or(1.0);
-            weights.iter_mut().for_each(|weight| *weight *= lambda / divisor);
+            for weight in &mut weights {
+                *weight *= lambda / divisor;
+            }
             method("task_wise", vec![("scaling", Value::List(weights))])
         }
         "task_arithmetic" => method("task_arithmetic", vec![scaling(0.3)]),
@@ -199,7 +201,9 @@ fn layer_wise(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, 
     if case.flag("normalized_merging_weights").unwrap_or(false) {
         for column in 0..inputs.parameters.len() {
             let sum: f64 = weights.iter().map(|row| row[column].exp()).sum();
-            weights.iter_mut().for_each(|row| row[column] = row[column].exp() / sum);
+            for row in &mut weights {
+                row[column] = row[column].exp() / sum;
+            }
         }
     }
     let tensors = inputs.pool.reference().map_or(&[][..], |base| base.tensors());

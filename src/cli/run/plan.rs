@@ -117,8 +117,8 @@ fn sweep(preset: &Preset, text: &str) -> Result<Sweep, CliError> {
         }
         _ => return Err(wrong("a sweep is FROM:TO:STEP")),
     };
-    // The first and the last value speak for the range, before anything is loaded.
-    for value in values.iter().copied() {
+    // Refused now rather than after half of the runs.
+    for value in &values {
         let mut trial = preset.clone();
         trial.set(name, &value.to_string()).map_err(|error| refused(preset, "--sweep", text, &error))?;
     }

@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::engine::{Report, TaskReport};
 use crate::fusion::{self, Family};
 use crate::tasks::{Split, metrics};
+use crate::weights::TensorInfo;
 use crate::zoo::Zoo;
 use serde_json::{Map, Value as Json, json};
 
@@ -140,7 +141,7 @@ fn task_json(zoo: &Zoo, task: &TaskReport, split: Split) -> Json {
 /// Nothing is frozen in a fused model, so all of its parameters count as trainable, as FusionBench counts.
 fn model_info(zoo: &Zoo, outcome: &Outcome) -> Json {
     let recipe = &outcome.job.recipe;
-    let one: usize = zoo.pool().reference().map_or(0, |model| model.tensors().iter().map(|tensor| tensor.len()).sum());
+    let one: usize = zoo.pool().reference().map_or(0, |model| model.tensors().iter().map(TensorInfo::len).sum());
     let ensemble = fusion::find(&recipe.method).is_ok_and(|method| method.family == Family::Ensemble);
     let all = if ensemble { one * recipe.experts.len() } else { one };
     json!({ "trainable_params": all, "all_params": all, "trainable_percentage": 1.0, "name": recipe.method })

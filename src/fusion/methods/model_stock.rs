@@ -44,6 +44,9 @@ pub fn plan(set: &ParamSet, pool: &Pool, ignore: &[String], cx: &mut Context<'_>
     Ok(LinearPlan::per_tensor(Origin::Base, pool, vec![row; experts]))
 }
 
+/// FusionBench's guard against zero vectors, which also matters for very small ones.
+const EPSILON: f64 = 1e-8;
+
 /// t of one tensor: how far towards the mean.
 fn ratio(params: &Params, experts: usize, product: &Products) -> f64 {
     let pairs = (0..experts).flat_map(|i| (i + 1..experts).map(move |j| (i, j)));
@@ -54,8 +57,6 @@ fn ratio(params: &Params, experts: usize, product: &Products) -> f64 {
         let cosine = |(i, j)| (product.at(i, j) / norms(i, j).max(1e-6)).clamp(-1.0, 1.0);
         return towards_mean(experts, pairs.map(cosine).sum::<f64>() / count, 0.0);
     }
-    // FusionBench's guard against zero vectors, which also matters for very small ones.
-    const EPSILON: f64 = 1e-8;
     let angle = |(i, j)| (product.at(i, j) / (norms(i, j) + EPSILON)).clamp(-1.0, 1.0).acos();
     towards_mean(experts, (pairs.map(angle).sum::<f64>() / count).cos(), EPSILON)
 }

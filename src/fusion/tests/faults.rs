@@ -19,7 +19,7 @@ fn nan_in_an_expert_is_found_by_every_method() {
                 let mut experts = two();
                 experts[0][at] = bad;
                 let given = if id.starts_with("dare") { vec![("drop", Float(0.0))] } else { vec![] };
-                let error = fuse(id, &given, &pool(Some(&vec![0.0; ELEMENTS]), &experts)).unwrap_err();
+                let error = fuse(id, &given, &pool(Some(&[0.0; ELEMENTS]), &experts)).unwrap_err();
                 assert!(matches!(&error, FusionError::NotFinite { tensor } if !tensor.is_empty()), "{id}: {error}");
             }
         }
@@ -37,7 +37,7 @@ fn what_overflows_the_output_dtype_is_found() {
 
 #[test]
 fn every_method_stops_when_cancelled() {
-    let pool = pool(Some(&vec![0.0; ELEMENTS]), &two());
+    let pool = pool(Some(&[0.0; ELEMENTS]), &two());
     let cancel = Cancel::default();
     cancel.cancel();
     for method in METHODS {
@@ -54,7 +54,7 @@ fn every_method_stops_when_cancelled() {
 
 #[test]
 fn progress_ends_at_the_end() {
-    let pool = pool(Some(&vec![0.0; ELEMENTS]), &two());
+    let pool = pool(Some(&[0.0; ELEMENTS]), &two());
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
         let (cancel, mut last) = (Cancel::default(), None);
         let mut progress = |done, total| last = Some((done, total));
@@ -120,7 +120,7 @@ fn models_that_do_not_fit_together_are_refused_by_name() {
 fn methods_say_what_they_need() {
     let experts = two();
     let message = |id: &str, base: bool, count: usize| {
-        let zero = vec![0.0; ELEMENTS];
+        let zero = [0.0; ELEMENTS];
         let pool = pool(base.then_some(&zero[..]), &experts.iter().cycle().take(count).cloned().collect::<Vec<_>>());
         fuse(id, &[], &pool).unwrap_err().to_string()
     };
@@ -147,5 +147,5 @@ fn an_empty_model_is_fused_to_an_empty_model() {
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
         assert!(fuse(method.id, &[], &pool).unwrap().tensors().is_empty(), "{}", method.id);
     }
-    assert_eq!(model(&vec![0.0; ELEMENTS]).parameters(), ELEMENTS);
+    assert_eq!(model(&[0.0; ELEMENTS]).parameters(), ELEMENTS);
 }

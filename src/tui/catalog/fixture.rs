@@ -1,4 +1,5 @@
 //! A small catalogue made of real (tiny) checkpoints, for the tests of all screens.
+#![allow(clippy::missing_panics_doc)]
 
 use super::{Catalog, Recorded};
 use crate::fusion::{Method, Pool};

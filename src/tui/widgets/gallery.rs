@@ -60,7 +60,7 @@ pub fn picture(place: Rect, images: &Images, index: usize, cx: &mut Cx<'_>) {
             if colours {
                 cell.set_symbol("▀").set_style(Style::new().fg(rgb(upper)).bg(rgb(lower)));
             } else {
-                let level = (luminance(upper) + luminance(lower)) / 2 * RAMP.len() as u32 / 256;
+                let level = u32::midpoint(luminance(upper), luminance(lower)) * RAMP.len() as u32 / 256;
                 cell.set_symbol(RAMP[level as usize]).set_style(cx.theme.text);
             }
         }

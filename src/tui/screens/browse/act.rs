@@ -45,7 +45,7 @@ const fn in_tree(model: &Model) -> Result<(), &'static str> {
 
 pub const COMMANDS: &[Command] = &[
     command("browse.up", &["up", "k"], "Up", "Move up in the list, in the classes or in the layers", |m, fx| {
-        step(m, -1, fx)
+        step(m, -1, fx);
     }),
     command(
         "browse.down",
@@ -79,7 +79,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         enabled: task,
         ..command("browse.previous_class", &["["], "Class back", "Show only the previous class's pictures", |m, _| {
-            class(m, -1)
+            class(m, -1);
         })
     },
     Command {
@@ -274,7 +274,7 @@ fn filter(model: &mut Model, _: &mut Vec<Effect>) {
     let browse = &mut model.browse;
     let (title, text, done): (_, _, crate::tui::overlay::entry::Done) = match browse.subject {
         Subject::Task => ("Filter tasks", browse.task_filter.clone(), |m, text, fx| {
-            m.browse.task_filter = text.to_owned();
+            text.clone_into(&mut m.browse.task_filter);
             m.browse.set_focus(Pane::Tasks);
             let shown = m.browse.shown_tasks(&m.catalog);
             if let Some(task) = filter::step(&shown, Some(m.browse.task), 0) {
@@ -284,7 +284,7 @@ fn filter(model: &mut Model, _: &mut Vec<Effect>) {
             Ok(())
         }),
         Subject::Checkpoint => ("Filter checkpoints", browse.checkpoint_filter.clone(), |m, text, fx| {
-            m.browse.checkpoint_filter = text.to_owned();
+            text.clone_into(&mut m.browse.checkpoint_filter);
             m.browse.set_focus(Pane::Checkpoints);
             let shown = m.browse.shown_checkpoints(&m.catalog);
             if let Some(checkpoint) = filter::step(&shown, Some(m.browse.checkpoint), 0) {

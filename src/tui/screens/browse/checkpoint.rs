@@ -143,19 +143,16 @@ fn norms(model: &Model, facts: &CheckpointFacts, similarity: &Similarity, area: 
     let base = similarity.base_norm;
     let share = |norm: f64| if base > 0.0 { format!("{:.2} %", 100.0 * norm / base) } else { "-".to_owned() };
     let expert = similarity.names.iter().position(|name| *name == facts.name).filter(|_| !facts.is_base);
-    let bars: Vec<(&str, f64)> = match expert {
-        Some(at) => {
-            let norm = similarity.norms[at];
-            let line = format!("task vector {norm:.3}, {} of the base", share(norm));
-            text::line(cx, area, &line, cx.theme.accent);
-            let blocks = model.catalog.groups.iter().map(String::as_str);
-            blocks.zip(similarity.group_norms[at].iter().copied()).collect()
-        }
-        None => {
-            let line = format!("norm {base:.1}; the experts' task vectors:");
-            text::line(cx, area, &line, cx.theme.accent);
-            similarity.names.iter().map(String::as_str).zip(similarity.norms.iter().copied()).collect()
-        }
+    let bars: Vec<(&str, f64)> = if let Some(at) = expert {
+        let norm = similarity.norms[at];
+        let line = format!("task vector {norm:.3}, {} of the base", share(norm));
+        text::line(cx, area, &line, cx.theme.accent);
+        let blocks = model.catalog.groups.iter().map(String::as_str);
+        blocks.zip(similarity.group_norms[at].iter().copied()).collect()
+    } else {
+        let line = format!("norm {base:.1}; the experts' task vectors:");
+        text::line(cx, area, &line, cx.theme.accent);
+        similarity.names.iter().map(String::as_str).zip(similarity.norms.iter().copied()).collect()
     };
     let largest = bars.iter().map(|(_, norm)| *norm).filter(|norm| norm.is_finite()).fold(0.0, f64::max);
     // The cosine map below is the more telling picture: bars get what it does not need, and at least three lines.

@@ -145,7 +145,7 @@ mod tests {
     fn the_gap_is_measured_between_base_and_expert_of_the_same_split() {
         let catalog = fixture::catalog();
         let mut half = run("test", &[true; 2]);
-        half.tasks[0].accuracy = (0.87 + 0.96) / 2.0;
+        half.tasks[0].accuracy = f64::midpoint(0.87, 0.96);
         assert!((gap_recovered(&half, &catalog).unwrap() - 0.5).abs() < 1e-12);
         half.split = "train".to_owned();
         assert_eq!(gap_recovered(&half, &catalog), None);

@@ -1,0 +1,64 @@
+//! `fusebench zoo train`: builds base, heads and experts from the training data; resumes at the first unfinished stage.
+
+use super::args::ZooTrain;
+use super::error::CliError;
+use super::output::{self, Columns};
+use super::progress::Line;
+use super::signals::Signals;
+use crate::cancel::Cancel;
+use crate::text::printable;
+use crate::zoo::{Scores, TrainEvent, TrainOptions, ZooError, train};
+
+pub fn run(args: &ZooTrain) -> Result<(), CliError> {
+    let cancel = Cancel::default();
+    let stop = cancel.clone();
+    let signals = Signals::listen(move |_| stop.cancel())?;
+    let options = TrainOptions { seed: args.seed.unwrap_or(TrainOptions::default().seed), ..TrainOptions::default() };
+    let mut line = Line::new(args.quiet);
+    let result = train(&args.data, &args.out, &options, &mut |event| show(&mut line, &event), &cancel);
+    line.clear();
+    let scores = match result {
+        Ok(scores) => scores,
+        Err(ZooError::Cancelled(_)) => {
+            signals
+                .check()
+                .map_err(|error| error.hint("finished stages are kept; the same command goes on after them"))?;
+            return Err(CliError::failure("training was cancelled"));
+        }
+        Err(error @ (ZooError::Missing { .. } | ZooError::Io { .. })) => {
+            return Err(CliError::input(error.to_string()).at(args.data.display().to_string()).hint(error.hint()));
+        }
+        Err(error) => return Err(CliError::failure(error.to_string()).hint(error.hint())),
+    };
+    if args.json { output::json(&scores) } else { table(&scores).print() }
+}
+
+fn show(line: &mut Line, event: &TrainEvent) {
+    match event {
+        TrainEvent::Stage { name, kept: true } => line.note(&format!("{}: kept from before", printable(name))),
+        TrainEvent::Stage { name, kept: false } => line.note(&format!("{} …", printable(name))),
+        TrainEvent::Step { stage, step, steps, loss } => {
+            line.draw(&format!("{}  {step} of {steps} steps, loss {loss:.3}", printable(stage)));
+        }
+        TrainEvent::Accuracy { model, task, accuracy } => {
+            let (model, task) = (printable(model), printable(task));
+            line.note(&format!("{model} on {task}: {:.1} % of validation", 100.0 * accuracy));
+        }
+    }
+}
+
+fn table(scores: &Scores) -> Columns {
+    let mut columns =
+        Columns::with_header(["task", "base validation", "base test", "expert validation", "expert test"]);
+    let percent = |share: f64| format!("{:.2}", 100.0 * share);
+    for (task, scores) in &scores.tasks {
+        columns.row([
+            printable(task).into_owned(),
+            percent(scores.base.validation),
+            percent(scores.base.test),
+            percent(scores.expert.validation),
+            percent(scores.expert.test),
+        ]);
+    }
+    columns
+}
