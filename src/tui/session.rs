@@ -15,10 +15,12 @@ use super::term::surface::Surface;
 use super::update::update;
 use super::view::{self, Look};
 use crossterm::event::Event as Input;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -134,7 +136,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
                 }
             }
             while listening && self.exit.is_none() {
-                match input.next().now_or_never() {
+                match ready(&mut input).await {
                     Some(Some(Ok(event))) => self.input(event)?,
                     Some(_) => listening = self.hang_up()?,
                     None => break,
@@ -309,6 +311,18 @@ async fn sleep(time: Option<Duration>) {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
+}
+
+/// What the input has at hand without waiting. It is asked with the waker of this very task: crossterm's stream keeps
+/// the first waker that it is given, and one that wakes nobody would leave every later key unnoticed.
+async fn ready(input: &mut (impl Stream<Item = io::Result<Input>> + Unpin)) -> Option<Option<io::Result<Input>>> {
+    poll_fn(|cx| {
+        Poll::Ready(match input.poll_next_unpin(cx) {
+            Poll::Ready(event) => Some(event),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Reports that are left out at the start: the first batches pay for caches and kernels and would spoil the estimate.
 const WARM_UP: u32 = 2;
+/// Reports closer together than this count as one: they were waiting in a queue and say nothing of the speed.
+const TOGETHER: f64 = 0.05;
 /// Time over which older speed is forgotten.
 const MEMORY_SECONDS: f64 = 2.0;
 
@@ -16,14 +18,14 @@ pub struct Eta {
 }
 
 impl Eta {
-    /// Takes in that `done` units were done at `now`. Several reports at the same moment count as one.
+    /// Takes in that `done` units were done at `now`.
     pub fn update(&mut self, now: Duration, done: u64) {
         let Some((then, before)) = self.last else {
             self.last = Some((now, done));
             return;
         };
         let seconds = now.saturating_sub(then).as_secs_f64();
-        if done <= before || seconds <= 0.0 {
+        if done <= before || seconds < TOGETHER {
             return;
         }
         self.last = Some((now, done));

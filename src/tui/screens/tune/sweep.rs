@@ -17,7 +17,7 @@ use crate::tui::runs::{self, RunState, RunView, Score, average};
 /// Points at most.
 const POINTS: usize = 21;
 /// Samples a task and point: enough to see a maximum, few enough for a second a point.
-const SAMPLES: usize = 200;
+pub const SAMPLES: usize = 200;
 
 /// One point of the curve.
 #[derive(Debug, Clone, PartialEq)]

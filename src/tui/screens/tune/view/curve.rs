@@ -4,7 +4,7 @@ use crate::params::Value;
 use crate::tui::model::Model;
 use crate::tui::runs::average;
 use crate::tui::screens::tune::form;
-use crate::tui::screens::tune::sweep::Sweep;
+use crate::tui::screens::tune::sweep::{self, Sweep};
 use crate::tui::view_cx::{Cx, text_width};
 use crate::tui::widgets::line_chart::{LineChart, Series, markers, range};
 use crate::tui::widgets::text::{from, line, right, row, spans, wrap};
@@ -18,7 +18,7 @@ pub fn view(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let (done, all) = sweep.progress();
     let of = if sweep.of.is_empty() { String::new() } else { format!(" of {}", sweep.of) };
-    let title = format!("accuracy over {}{of}, {} split", sweep.spec.label(), sweep.split);
+    let title = format!("accuracy over {}{of}, {} {} images a task", sweep.spec.label(), sweep::SAMPLES, sweep.split);
     let used = line(cx, row(area, 0), &title, theme.accent);
     if !sweep.is_over() {
         right(cx, from(row(area, 0), used), &format!("{done}/{all}"), theme.dim);
