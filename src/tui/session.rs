@@ -15,10 +15,12 @@ use super::term::surface::Surface;
 use super::update::update;
 use super::view::{self, Look};
 use crossterm::event::Event as Input;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -134,10 +136,12 @@ impl<S: Surface, O: Outside> Session<S, O> {
                 }
             }
             while listening && self.exit.is_none() {
-                match input.next().now_or_never() {
-                    Some(Some(Ok(event))) => self.input(event)?,
-                    Some(_) => listening = self.hang_up()?,
-                    None => break,
+                // Polled in this task's own context: crossterm keeps the waker of the first poll that finds nothing and
+                // ignores later ones, so one poll with an idle waker and no key would ever be heard again.
+                match poll_fn(|cx| Poll::Ready(input.poll_next_unpin(cx))).await {
+                    Poll::Ready(Some(Ok(event))) => self.input(event)?,
+                    Poll::Ready(_) => listening = self.hang_up()?,
+                    Poll::Pending => break,
                 }
             }
             self.tick()?;
