@@ -103,10 +103,10 @@ impl Engine {
     pub fn submit(&self, run: RunId, job: Job) {
         let cancel = Cancel::default();
         let mut cancels = self.cancels();
-        if job.kind == JobKind::Preview {
-            if let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run)) {
-                outdated.cancel();
-            }
+        if job.kind == JobKind::Preview
+            && let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run))
+        {
+            outdated.cancel();
         }
         cancels.by_run.insert(run, cancel.clone());
         drop(cancels);
