@@ -78,6 +78,21 @@ pub fn models(case: &Case, ours: &StateDict, theirs: &Checkpoint, excuses: &Excu
     Ok(Outcome::Passed(detail))
 }
 
+/// Compares activations: the largest difference relative to the largest value.
+pub fn activations(name: &str, ours: &[f32], theirs: TensorRef<'_>, relative: f64) -> Result<f64> {
+    let expected = theirs.to_f64_vec();
+    if expected.len() != ours.len() {
+        return Err(format!("`{name}` has {} elements, the peer's {:?}", ours.len(), theirs.info.shape));
+    }
+    let scale = expected.iter().fold(1e-12f64, |scale, x| scale.max(x.abs()));
+    let worst = ours.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs() / scale).fold(0.0, f64::max);
+    if worst <= relative && ours.iter().all(|x| x.is_finite()) {
+        Ok(worst)
+    } else {
+        Err(format!("`{name}` is {worst:.2e} off, {relative:.0e} allowed"))
+    }
+}
+
 /// A value as it is written.
 pub fn rounded(value: f32, dtype: DType) -> f64 {
     match dtype {
