@@ -56,12 +56,7 @@ impl Engine {
         Self::start_on(zoo, device, DeviceRequest::Cpu, sink)
     }
 
-    fn start_on(
-        zoo: Arc<Zoo>,
-        device: OpenDevice,
-        wish: DeviceRequest,
-        sink: Sink,
-    ) -> Result<Self, EngineError> {
+    fn start_on(zoo: Arc<Zoo>, device: OpenDevice, wish: DeviceRequest, sink: Sink) -> Result<Self, EngineError> {
         let failed = |error: std::io::Error| EngineError::Panic(format!("cannot start a thread: {error}"));
         let (commands, receiver) = mpsc::channel();
         let sink: Arc<Sink> = Arc::new(sink);
@@ -86,12 +81,7 @@ impl Engine {
                 .spawn(move || seek_gpu(wish, &commands, &**sink))
                 .map_err(failed)?;
         }
-        Ok(Self {
-            commands,
-            cancels,
-            next: AtomicU64::new(1),
-            thread: Some(thread),
-        })
+        Ok(Self { commands, cancels, next: AtomicU64::new(1), thread: Some(thread) })
     }
 
     /// An id that has not been used with this engine.

@@ -272,7 +272,7 @@ mod tests {
             }
         }
 
-        fn name(&self, _: usize) -> &str {
+        fn name(&self, _: usize) -> &'static str {
             "w"
         }
     }
