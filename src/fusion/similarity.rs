@@ -40,9 +40,7 @@ pub fn similarity(pool: &Pool, cancel: &Cancel) -> Result<Similarity, FusionErro
         base += product.base;
         for i in 0..experts {
             group_squares[i][group] += product.at(i, i);
-            for j in 0..experts {
-                products[i][j] += product.at(i, j);
-            }
+            products[i].iter_mut().enumerate().for_each(|(j, sum)| *sum += product.at(i, j));
         }
     }
     let norms: Vec<f64> = (0..experts).map(|i| products[i][i].sqrt()).collect();

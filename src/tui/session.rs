@@ -136,10 +136,12 @@ impl<S: Surface, O: Outside> Session<S, O> {
                 }
             }
             while listening && self.exit.is_none() {
-                match ready(&mut input).await {
-                    Some(Some(Ok(event))) => self.input(event)?,
-                    Some(_) => listening = self.hang_up()?,
-                    None => break,
+                // Polled in this task's own context: crossterm keeps the waker of the first poll that finds nothing and
+                // ignores later ones, so one poll with an idle waker and no key would ever be heard again.
+                match poll_fn(|cx| Poll::Ready(input.poll_next_unpin(cx))).await {
+                    Poll::Ready(Some(Ok(event))) => self.input(event)?,
+                    Poll::Ready(_) => listening = self.hang_up()?,
+                    Poll::Pending => break,
                 }
             }
             self.tick()?;
@@ -311,18 +313,6 @@ async fn sleep(time: Option<Duration>) {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// What the input has at hand without waiting. It is asked with the waker of this very task: crossterm's stream keeps
-/// the first waker that it is given, and one that wakes nobody would leave every later key unnoticed.
-async fn ready(input: &mut (impl Stream<Item = io::Result<Input>> + Unpin)) -> Option<Option<io::Result<Input>>> {
-    poll_fn(|cx| {
-        Poll::Ready(match input.poll_next_unpin(cx) {
-            Poll::Ready(event) => Some(event),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
 //! Methods that look at one element of base and experts at a time.
 
-use super::chunks::{Piece, for_chunks};
+use super::chunks::for_chunks;
 use super::rows::{blank, rows};
 use crate::fusion::{Context, FusionError, Pool};
 use crate::weights::StateDict;
 
-/// The fused model whose every chunk `kernel` computes from the same slice of the base (empty when there is none) and
-/// of all experts.
+/// Elements that a kernel is handed at a time: base, output and one expert stay in the first-level cache.
+const BLOCK: usize = 2048;
+
+/// The fused model that `kernel` computes, slice by slice, from the same elements of the base (empty when there is none)
+/// and of all experts.
 ///
 /// # Errors
 /// A result that is not finite; cancellation.
 pub(in crate::fusion) fn elementwise(
     pool: &Pool,
     cx: &mut Context<'_>,
-    kernel: impl Fn(&Piece, &[f32], &[&[f32]], &mut [f32]) + Sync,
+    kernel: impl Fn(&[f32], &[&[f32]], &mut [f32]) + Sync,
 ) -> Result<StateDict, FusionError> {
     let rows = rows(pool)?;
     let all: Vec<usize> = (0..pool.experts().len()).collect();
@@ -23,8 +26,11 @@ pub(in crate::fusion) fn elementwise(
         |_| true,
         cx,
         |piece, out, scratch| {
-            rows[piece.tensor]
-                .read(&all, &piece.range, &mut scratch.decode, |base, experts| kernel(piece, base, experts, out));
+            for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+                let start = piece.range.start + index * BLOCK;
+                let range = start..start + out.len();
+                rows[piece.tensor].read(&all, &range, &mut scratch.decode, |base, experts| kernel(base, experts, out));
+            }
             Ok(())
         },
     )?;

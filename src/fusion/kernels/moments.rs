@@ -2,6 +2,7 @@
 
 use super::chunks::map_chunks;
 use super::rows::rows;
+use super::wide::wide;
 use crate::fusion::{Context, FusionError, Pool};
 
 /// Whose scalar products.
@@ -55,28 +56,57 @@ pub(in crate::fusion) fn products(pool: &Pool, of: Of, cx: &mut Context<'_>) -> 
     Ok(products)
 }
 
+/// Elements whose f64 copies of some models fit into the nearest caches.
+const BLOCK: usize = 512;
+
 /// ⟨θ₀, θ₀⟩ and the products for i ≤ j, row by row, over one chunk.
 fn gram(of: Of, base: &[f32], experts: &[&[f32]]) -> (f64, Vec<f64>) {
-    let deltas: Vec<Vec<f32>> = match of {
-        Of::Weights => Vec::new(),
-        Of::TaskVectors => experts.iter().map(|expert| expert.iter().zip(base).map(|(a, b)| a - b).collect()).collect(),
-    };
-    let vectors: Vec<&[f32]> =
-        if of == Of::Weights { experts.to_vec() } else { deltas.iter().map(Vec::as_slice).collect() };
-    let pairs = vectors.iter().enumerate().flat_map(|(i, a)| vectors[i..].iter().map(|b| dot(a, b)));
-    (dot(base, base), pairs.collect())
+    let count = experts.len();
+    let (mut square, mut sums) = (0.0, vec![0.0; count * (count + 1) / 2]);
+    let mut wide = vec![0.0f64; (count + 1) * BLOCK];
+    let length = experts.first().map_or(base.len(), |expert| expert.len());
+    for start in (0..length).step_by(BLOCK) {
+        let block = start..length.min(start + BLOCK);
+        // The base, and then the experts or their task vectors; what is beyond the end is zero.
+        let (zeroth, vectors) = wide.split_at_mut(BLOCK);
+        zeroth.fill(0.0);
+        if !base.is_empty() {
+            zeroth.iter_mut().zip(&base[block.clone()]).for_each(|(wide, &x)| *wide = x.into());
+        }
+        for (vector, expert) in vectors.chunks_exact_mut(BLOCK).zip(experts) {
+            vector.fill(0.0);
+            let expert = &expert[block.clone()];
+            match of {
+                Of::Weights => vector.iter_mut().zip(expert).for_each(|(wide, &x)| *wide = x.into()),
+                Of::TaskVectors => {
+                    let pairs = expert.iter().zip(&base[block.clone()]);
+                    vector.iter_mut().zip(pairs).for_each(|(wide, (a, b))| *wide = (a - b).into());
+                }
+            }
+        }
+        square += dot(zeroth, zeroth);
+        let vector = |at: usize| &vectors[at * BLOCK..(at + 1) * BLOCK];
+        let pairs = (0..count).flat_map(|i| (i..count).map(move |j| (i, j)));
+        sums.iter_mut().zip(pairs).for_each(|(sum, (i, j))| *sum += dot(vector(i), vector(j)));
+    }
+    (square, sums)
 }
 
-/// ⟨a, b⟩ in f64, in eight lanes so that it can be vectorised.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let (heads, tails) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut lanes = [0.0f64; 8];
+wide! {
+    /// ⟨a, b⟩
+    fn dot(a: &[f64], b: &[f64]) -> f64 = dot_body
+}
+
+#[inline(always)]
+fn dot_body(a: &[f64], b: &[f64]) -> f64 {
+    let (heads, tails) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut lanes = [0.0f64; 16];
     for (a, b) in heads.0.iter().zip(tails.0) {
         for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += f64::from(a) * f64::from(b);
+            *lane += a * b;
         }
     }
-    let rest: f64 = heads.1.iter().zip(tails.1).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    let rest: f64 = heads.1.iter().zip(tails.1).map(|(&a, &b)| a * b).sum();
     lanes.iter().sum::<f64>() + rest
 }
 
@@ -93,10 +123,12 @@ mod tests {
 
     #[test]
     fn scalar_products_of_any_length() {
-        for length in [0, 1, 7, 8, 9, 31] {
+        for length in [0, 1, 15, 16, 17, 511, 512, 1100] {
             let a: Vec<f32> = (0..length).map(|x| x as f32).collect();
             let expected: f64 = a.iter().map(|&x| f64::from(x).powi(2)).sum();
-            assert_eq!(dot(&a, &a), expected);
+            let (square, sums) = gram(Of::TaskVectors, &a, &[&vec![0.0; length], &a]);
+            assert_eq!((square, sums), (expected, vec![expected, 0.0, 0.0]), "{length}");
+            assert_eq!(gram(Of::Weights, &[], &[&a]), (0.0, vec![expected]), "{length}");
         }
     }
 }

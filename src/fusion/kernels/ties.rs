@@ -138,6 +138,9 @@ fn vote_of_counters(counters: &[Vec<f32>], thresholds: &[f32]) -> i64 {
     (0..elements).map(vote).sum()
 }
 
+/// Called with the base's elements, an expert's slot and its part of the task vector.
+type WithBase<'a> = dyn FnMut(&[f32], usize, &[f32]) + 'a;
+
 /// All experts' task vectors, thinned out if so told.
 struct TaskVectors<'a> {
     rows: &'a [Row<'a>],
@@ -174,12 +177,7 @@ impl TaskVectors<'_> {
         kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, rank, cx.cancel)
     }
 
-    fn visit_with_base(
-        &self,
-        piece: &Piece,
-        Scratch { decode, work }: &mut Scratch,
-        visitor: &mut dyn FnMut(&[f32], usize, &[f32]),
-    ) {
+    fn visit_with_base(&self, piece: &Piece, Scratch { decode, work }: &mut Scratch, visitor: &mut WithBase<'_>) {
         let row = &self.rows[piece.tensor];
         row.read(&self.all, &piece.range, decode, |base, experts| {
             for (slot, expert) in experts.iter().enumerate() {

@@ -26,7 +26,7 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { scaling } = METHOD.typed(Params::from_set(set))?;
-    elementwise(pool, cx, |_, base, experts, out| {
+    elementwise(pool, cx, |base, experts, out| {
         out.fill(0.0);
         experts.iter().for_each(|expert| larger(expert, base, out));
         out.iter_mut().zip(base).for_each(|(out, base)| *out = base + scaling * *out);
