@@ -32,6 +32,7 @@
 
 pub mod cancel;
 pub mod charts;
+#[allow(clippy::print_stdout, clippy::print_stderr)]
 pub mod cli;
 pub mod engine;
 pub mod files;
