@@ -74,6 +74,7 @@ impl Runs {
     }
 
     /// All runs that were asked for (no previews), oldest first.
+    #[must_use]
     pub fn asked_for(&self) -> impl DoubleEndedIterator<Item = &RunView> {
         self.list.iter().filter(|run| run.job.kind == JobKind::Run)
     }
@@ -102,6 +103,7 @@ impl Runs {
 }
 
 #[cfg(test)]
+#[allow(clippy::must_use_candidate, clippy::missing_panics_doc)]
 pub mod script;
 #[cfg(test)]
 mod tests;

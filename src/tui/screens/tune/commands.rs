@@ -28,10 +28,10 @@ const fn aliases(mut command: Command, aliases: &'static [&'static str]) -> Comm
 /// What a person can do on Tune.
 pub const COMMANDS: &[Command] = &[
     command("tune.less", &["left", "h"], ("less", 89), "Move the slider one step down", can_nudge, |m, fx| {
-        actions::nudge(m, -1, fx)
+        actions::nudge(m, -1, fx);
     }),
     command("tune.more", &["right", "l"], ("more", 90), "Move the slider one step up", can_nudge, |m, fx| {
-        actions::nudge(m, 1, fx)
+        actions::nudge(m, 1, fx);
     }),
     command(
         "tune.coarse_less",
@@ -50,18 +50,18 @@ pub const COMMANDS: &[Command] = &[
         |m, fx| actions::nudge(m, COARSE, fx),
     ),
     command("tune.min", &["home", "g"], ("min", 0), "Move the slider to its lower end", on_number, |m, fx| {
-        actions::to_end(m, false, fx)
+        actions::to_end(m, false, fx);
     }),
     command("tune.max", &["end", "G"], ("max", 0), "Move the slider to its upper end", on_number, |m, fx| {
-        actions::to_end(m, true, fx)
+        actions::to_end(m, true, fx);
     }),
     command("tune.up", &["up", "k"], ("up", 0), "Go to the row above", ALWAYS, |m, _| actions::step(m, -1)),
     command("tune.down", &["down", "j"], ("down", 0), "Go to the row below", ALWAYS, |m, _| actions::step(m, 1)),
     command("tune.block_left", &["[", "alt-left"], ("block", 0), "Go to the block on the left", on_table, |m, _| {
-        actions::step_block(m, -1)
+        actions::step_block(m, -1);
     }),
     command("tune.block_right", &["]", "alt-right"], ("block", 0), "Go to the block on the right", on_table, |m, _| {
-        actions::step_block(m, 1)
+        actions::step_block(m, 1);
     }),
     aliases(
         command(
@@ -88,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     aliases(
         command("tune.method", &["m"], ("method", 70), "Choose a fusion method", ALWAYS, |m, _| {
-            actions::toggle_menu(m)
+            actions::toggle_menu(m);
         }),
         &["picker", "algorithm"],
     ),
@@ -176,7 +176,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     aliases(
         command("tune.export", &["e"], ("export recipe", 25), "Write the recipe as a preset file", ALWAYS, |m, fx| {
-            actions::export(m, false, fx)
+            actions::export(m, false, fx);
         }),
         &["save", "preset"],
     ),
@@ -192,7 +192,7 @@ pub const COMMANDS: &[Command] = &[
         &["save", "checkpoint", "safetensors"],
     ),
     command("tune.close", &["esc"], ("back", 87), "Close the list, or the curve", something_open, |m, _| {
-        actions::close(m)
+        actions::close(m);
     }),
 ];
 
