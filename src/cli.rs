@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = error.to_string();
             if !text.is_empty() {
-                eprintln!("{text}");
+                output::complain(&text);
             }
             error.exit_code()
         }

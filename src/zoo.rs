@@ -7,6 +7,7 @@
 //! | `images` | data sets, decompressed when first asked for |
 //! | `head` | the frozen rows that features are compared with |
 //! | `train` | how everything in it is made |
+//! | `judge` | evaluating base, experts and merges without an engine |
 //! | `scores` | the recorded accuracies |
 //!
 //! `assets/zoo/README.md` says how everything in it was made.
@@ -15,12 +16,14 @@ mod error;
 mod files;
 mod head;
 mod images;
+mod judge;
 mod open;
 mod scores;
 mod train;
 
 pub use error::ZooError;
 pub use head::Head;
+pub use judge::Judge;
 pub use open::Zoo;
 pub use scores::{Accuracy, Merging, Scores, SeedScores, TaskScores};
 pub use train::{TrainEvent, TrainOptions, train};

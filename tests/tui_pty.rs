@@ -91,9 +91,9 @@ fn stops_and_goes_on_like_any_program() {
     let pty = &mut explorer.pty;
     for by_key in [true, false] {
         if by_key {
-            pty.types("\x1a")
+            pty.types("\x1a");
         } else {
-            pty.signal(Signal::TSTP)
+            pty.signal(Signal::TSTP);
         }
         pty.waits("a stop", |pty| pty.state() == 'T');
         pty.is_restored();

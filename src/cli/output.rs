@@ -5,6 +5,11 @@ use serde::Serialize;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
+/// Prints to stderr; whoever closed it does not want to know.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints one line.
 pub fn line(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();

@@ -125,8 +125,7 @@ pub struct DeviceInfo {
 /// The CPU and every GPU that can be listed. Listing opens drivers, so call it in a process that may crash.
 #[must_use]
 pub fn devices() -> Vec<DeviceInfo> {
-    let mut all =
-        vec![DeviceInfo { id: "cpu".into(), name: OpenDevice::cpu().name, available: true, reason: None }];
+    let mut all = vec![DeviceInfo { id: "cpu".into(), name: OpenDevice::cpu().name, available: true, reason: None }];
     for (kind, found) in [("cuda", cuda_devices()), ("vulkan", vulkan_devices())] {
         match found {
             Ok(found) if found.is_empty() => all.push(missing(kind, "no device or no driver found")),

@@ -125,7 +125,9 @@ impl Evaluation {
                     .zip(&lanes.0)
                     .map(|(&chunk, lane)| scope.spawn(move || lane.install(|| this.answer(chunk, predictor, device))))
                     .collect();
-                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                workers
+                    .into_iter()
+                    .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                     .collect::<Result<Vec<_>, _>>()
             })?
         };
@@ -156,7 +158,8 @@ impl Evaluation {
         }
         let mut logits = predictor.logits(pixels, batch, self.input, &tally.head, device)?;
         logits.truncate(chunk.len * tally.head.classes);
-        score(&logits, tally.head.classes, &labels).ok_or_else(|| EngineError::NotFiniteOutput { task: tally.id.clone() })
+        score(&logits, tally.head.classes, &labels)
+            .ok_or_else(|| EngineError::NotFiniteOutput { task: tally.id.clone() })
     }
 
     /// Samples seen of the tasks that are not complete.
@@ -172,12 +175,7 @@ impl Evaluation {
 
 impl Tally {
     fn standing(&self) -> Standing {
-        Standing {
-            task: self.id.clone(),
-            correct: self.correct,
-            seen: self.seen as u64,
-            total: self.samples as u64,
-        }
+        Standing { task: self.id.clone(), correct: self.correct, seen: self.seen as u64, total: self.samples as u64 }
     }
 
     fn report(&self) -> TaskReport {

@@ -86,11 +86,7 @@ impl Execution {
 }
 
 impl Running {
-    fn start(
-        execution: &Execution,
-        predictor: &mut Predictor,
-        bench: &mut Bench<'_>,
-    ) -> Result<Self, EngineError> {
+    fn start(execution: &Execution, predictor: &mut Predictor, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
         let Execution { run, job, cancel, .. } = execution;
         let (run, sink) = (*run, bench.sink);
         sink(Event::Started { run, kind: job.kind, device: bench.device.name.clone() });

@@ -56,12 +56,7 @@ impl Engine {
         Self::start_on(zoo, device, DeviceRequest::Cpu, sink)
     }
 
-    fn start_on(
-        zoo: Arc<Zoo>,
-        device: OpenDevice,
-        wish: DeviceRequest,
-        sink: Sink,
-    ) -> Result<Self, EngineError> {
+    fn start_on(zoo: Arc<Zoo>, device: OpenDevice, wish: DeviceRequest, sink: Sink) -> Result<Self, EngineError> {
         let failed = |error: std::io::Error| EngineError::Panic(format!("cannot start a thread: {error}"));
         let (commands, receiver) = mpsc::channel();
         let sink: Arc<Sink> = Arc::new(sink);
@@ -86,12 +81,7 @@ impl Engine {
                 .spawn(move || seek_gpu(wish, &commands, &**sink))
                 .map_err(failed)?;
         }
-        Ok(Self {
-            commands,
-            cancels,
-            next: AtomicU64::new(1),
-            thread: Some(thread),
-        })
+        Ok(Self { commands, cancels, next: AtomicU64::new(1), thread: Some(thread) })
     }
 
     /// An id that has not been used with this engine.
@@ -103,10 +93,10 @@ impl Engine {
     pub fn submit(&self, run: RunId, job: Job) {
         let cancel = Cancel::default();
         let mut cancels = self.cancels();
-        if job.kind == JobKind::Preview {
-            if let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run)) {
-                outdated.cancel();
-            }
+        if job.kind == JobKind::Preview
+            && let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run))
+        {
+            outdated.cancel();
         }
         cancels.by_run.insert(run, cancel.clone());
         drop(cancels);

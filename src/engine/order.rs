@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn every_task_comes_first_before_any_comes_twice() {
         let chunks = round_robin(&[40, 10, 100], 16, 32);
-        assert_eq!(chunks.iter().take(3).map(|chunk| (chunk.task, chunk.len)).collect::<Vec<_>>(), [(0, 16), (1, 10), (2, 16)]);
+        assert_eq!(
+            chunks.iter().take(3).map(|chunk| (chunk.task, chunk.len)).collect::<Vec<_>>(),
+            [(0, 16), (1, 10), (2, 16)]
+        );
         for (task, all) in [(0, 40), (1, 10), (2, 100)] {
             let mine: Vec<_> = chunks.iter().filter(|chunk| chunk.task == task).collect();
             assert_eq!(mine.iter().map(|chunk| chunk.len).sum::<usize>(), all);

@@ -115,7 +115,10 @@ impl Predictor {
         head: &Head,
         device: &OpenDevice,
     ) -> Result<Vec<f32>, EngineError> {
-        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, [n, input.channels, input.side, input.side]), &device.tensor);
+        let pixels = Tensor::<4>::from_data(
+            TensorData::new(pixels, [n, input.channels, input.side, input.side]),
+            &device.tensor,
+        );
         let Some(rule) = &self.rule else {
             let network = self.network.as_ref().ok_or_else(nothing)?;
             return Ok(score::logits(head, &features(network, pixels)?));
@@ -146,12 +149,7 @@ fn features(network: &ClipVit, pixels: Tensor<4>) -> Result<Vec<f32>, EngineErro
     data.try_into_vec::<f32>().map_err(|error| EngineError::Device(format!("{error:?}")))
 }
 
-fn load(
-    network: &mut Option<ClipVit>,
-    zoo: &Zoo,
-    device: &OpenDevice,
-    weights: &StateDict,
-) -> Result<(), EngineError> {
+fn load(network: &mut Option<ClipVit>, zoo: &Zoo, device: &OpenDevice, weights: &StateDict) -> Result<(), EngineError> {
     if network.is_none() {
         *network = Some(ClipVit::new(zoo.config(), &device.tensor)?);
     }

@@ -29,7 +29,7 @@ pub struct ProbeReport {
 /// Larger relative errors than this are wrong numbers, not rounding.
 const TOLERANCE: f64 = 1e-3;
 /// Kernels are compiled and tuned at first use, which takes software drivers a minute or two.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// GPUs worth trying, the best first.
 pub(super) fn candidates() -> Vec<DeviceRequest> {

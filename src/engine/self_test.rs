@@ -77,7 +77,8 @@ fn merge(mut merged: StateDict, experts: &[StateDict]) -> StateDict {
 fn inner_product(gradients: &StateDict, expert: &StateDict, base: &StateDict) -> f32 {
     let mut sum = 0.0;
     for gradient in gradients.tensors() {
-        let of = |weights: &StateDict| weights.get(&gradient.name).and_then(|tensor| tensor.values().map(<[f32]>::to_vec));
+        let of =
+            |weights: &StateDict| weights.get(&gradient.name).and_then(|tensor| tensor.values().map(<[f32]>::to_vec));
         let (Some(expert), Some(base)) = (of(expert), of(base)) else { continue };
         let values = gradient.values().unwrap_or_default();
         sum += values.iter().zip(expert.iter().zip(base)).map(|(g, (e, b))| f64::from(g * (e - b))).sum::<f64>();

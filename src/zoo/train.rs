@@ -7,7 +7,6 @@
 //! | `fit` | the optimiser loop |
 //! | `base`, `expert` | what is optimised |
 //! | `heads` | prototypes of classes, pushed off by noise |
-//! | `evaluate` | accuracies, and the merges that a zoo is judged by |
 //! | `folder` | the files, and what of them is finished |
 //!
 //! The stages are: base, heads, every expert, scores. A finished stage is kept on disk, so that training again with
@@ -16,7 +15,6 @@
 
 mod base;
 mod batch;
-mod evaluate;
 mod expert;
 mod fit;
 mod folder;
@@ -26,7 +24,7 @@ mod options;
 pub use options::TrainOptions;
 
 use super::scores::{Scores, SeedScores};
-use super::{Zoo, ZooError};
+use super::{Judge, Zoo, ZooError, judge as judging};
 use crate::cancel::Cancel;
 use folder::Folder;
 use std::path::Path;
@@ -84,10 +82,11 @@ pub fn train(
     progress(TrainEvent::Stage { name: "scores".to_owned(), kept: false });
     folder.write_scores(&Scores::default())?;
     let zoo = Zoo::open(out)?;
-    let mut judge = evaluate::Judge::new(&zoo, data, cancel)?;
+    let images = Zoo::data_only(data)?;
+    let mut judge = Judge::new(&zoo, &images, cancel)?;
     let tasks = judge.own_scores(progress)?;
     let merging = judge.merges(progress)?;
-    let mean = |pick: fn(&super::TaskScores) -> super::Accuracy| evaluate::mean(tasks.values().map(pick));
+    let mean = |pick: fn(&super::TaskScores) -> super::Accuracy| judging::mean(tasks.values().map(pick));
     let (base, experts) = (mean(|task| task.base), mean(|task| task.expert));
     let seeds = vec![SeedScores { seed: options.seed, base, experts, merging }];
     let scores = Scores { tasks, seeds };

@@ -14,7 +14,6 @@ pub struct Pty {
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
-    pub started: Instant,
 }
 
 struct Seen {
@@ -36,7 +35,6 @@ impl Pty {
         for (name, value) in environment {
             command.env(name, value);
         }
-        let started = Instant::now();
         let child = pair.slave.spawn_command(command).unwrap();
         let parser = vt100::Parser::new(rows.max(1), columns.max(1), 0);
         let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new() }));
@@ -51,7 +49,7 @@ impl Pty {
                 seen.bytes.extend_from_slice(&buffer[..count]);
             }
         });
-        Self { master: pair.master, child, writer, seen, started }
+        Self { master: pair.master, child, writer, seen }
     }
 
     pub fn text(&self) -> String {

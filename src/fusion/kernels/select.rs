@@ -24,7 +24,7 @@ const SAMPLE: usize = 1 << 18;
 /// Consecutive entries that go into a sample together.
 const RUN: usize = 1024;
 /// The bracket reaches so far, as a share of all entries, to both sides of the value that the sample suggests.
-const MARGIN: f64 = 0.005;
+const MARGIN: f64 = 0.003;
 
 /// The `rank`-th smallest magnitude (from 1) of each expert over all pieces and its own `extra` values.
 ///
@@ -98,18 +98,11 @@ impl<D: Deltas> Search<'_, D> {
             concatenate,
         )?;
         let brackets: Vec<(u32, u32)> = sample.into_iter().map(|sample| self.bracket(sample, entries)).collect();
+        // What overflows cannot help any more.
         let room = (entries as f64 * MARGIN * 8.0) as usize + 1024;
         let empty = || vec![Inside::default(); experts];
         let count = |inside: &mut Vec<Inside>, expert: usize, delta: &[f32]| {
-            let (low, high) = brackets[expert];
-            let Inside { below, values } = &mut inside[expert];
-            // What overflows cannot help any more.
-            let counts = count_below(delta, low, high);
-            *below += u64::from(counts.below);
-            if counts.inside > 0 && values.len() <= room {
-                values.extend(delta.iter().map(|x| bits(*x)).filter(|bits| (low..=high).contains(bits)));
-            }
-            counts.largest < f32::INFINITY.to_bits()
+            collect(delta, brackets[expert], room, &mut inside[expert]) < f32::INFINITY.to_bits()
         };
         let mut inside = self.fold(&self.pieces, empty, count, |mut a, b| {
             for (a, b) in a.iter_mut().zip(b) {
@@ -204,30 +197,34 @@ struct Inside {
     values: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    below: u32,
-    inside: u32,
-    largest: u32,
-}
-
 wide! {
-    /// How many magnitudes are below `low` and within `low..=high`, as bits, and the largest.
-    fn count_below(values: &[f32], low: u32, high: u32) -> Counts = count_below_body
+    /// Counts the magnitudes below the bracket, collects those inside while there is room, and returns the largest; all
+    /// as bits.
+    fn collect(values: &[f32], bracket: (u32, u32), room: usize, inside: &mut Inside) -> u32 = collect_body
 }
 
 #[inline(always)]
-fn count_below_body(values: &[f32], low: u32, high: u32) -> Counts {
-    let (mut below, mut above, mut largest) = (0, 0, 0);
+fn collect_body(values: &[f32], (low, high): (u32, u32), room: usize, inside: &mut Inside) -> u32 {
+    let (mut below, mut largest) = (0u32, 0i32);
     // Signed comparisons, which vector units have; magnitudes have no sign bit.
-    let (low, high) = (low.min(i32::MAX as u32).cast_signed(), high.min(i32::MAX as u32).cast_signed());
-    for value in values {
-        let bits = bits(*value).cast_signed();
-        below += u32::from(bits < low);
-        above += u32::from(bits > high);
-        largest = largest.max(bits);
+    let signed = |bits: u32| bits.min(i32::MAX as u32).cast_signed();
+    let (low, high) = (signed(low), signed(high));
+    // Few runs have a value inside the bracket: only those are looked at one by one.
+    for run in values.chunks(32) {
+        let mut outside = 0u32;
+        for value in run {
+            let bits = signed(bits(*value));
+            below += u32::from(bits < low);
+            outside += u32::from(bits < low) + u32::from(bits > high);
+            largest = largest.max(bits);
+        }
+        if outside < run.len() as u32 && inside.values.len() <= room {
+            let bits = run.iter().map(|value| bits(*value));
+            inside.values.extend(bits.filter(|bits| (low..=high).contains(&signed(*bits))));
+        }
     }
-    Counts { below, inside: values.len() as u32 - below - above, largest: largest.cast_unsigned() }
+    inside.below += u64::from(below);
+    largest.cast_unsigned()
 }
 
 /// The magnitude as bits.
@@ -272,7 +269,7 @@ mod tests {
             }
         }
 
-        fn name(&self, _: usize) -> &str {
+        fn name(&self, _: usize) -> &'static str {
             "w"
         }
     }

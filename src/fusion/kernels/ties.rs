@@ -34,7 +34,7 @@ pub(in crate::fusion) struct Ties {
 }
 
 /// Elements that are worked on at a time: T task vectors of so many elements stay in the second-level cache.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 2048;
 
 impl Ties {
     /// The fused model.

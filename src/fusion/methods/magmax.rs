@@ -28,7 +28,9 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let Params { scaling } = METHOD.typed(Params::from_set(set))?;
     elementwise(pool, cx, |base, experts, out| {
         out.fill(0.0);
-        experts.iter().for_each(|expert| larger(expert, base, out));
+        for expert in experts {
+            larger(expert, base, out);
+        }
         out.iter_mut().zip(base).for_each(|(out, base)| *out = base + scaling * *out);
     })
     .map(Fused::Weights)

@@ -117,7 +117,9 @@ mod tests {
     fn answers(path: Option<PathBuf>, requests: Vec<Request>) -> Vec<Msg> {
         let (sender, mut receiver) = unbounded_channel();
         let keeper = Keeper::start(path, sender).unwrap();
-        requests.into_iter().for_each(|request| keeper.ask(request));
+        for request in requests {
+            keeper.ask(request);
+        }
         drop(keeper);
         std::iter::from_fn(|| receiver.try_recv().ok()).collect()
     }

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A session on the fixture's zoo with the methods of the registry.
+#[must_use]
 pub fn model(width: u16, height: u16) -> Model {
     with(fixture::with_methods(crate::fusion::METHODS), width, height)
 }
 
+#[must_use]
 pub fn with(catalog: Catalog, width: u16, height: u16) -> Model {
     Model::new(Arc::new(catalog), (width, height))
 }
@@ -70,6 +72,7 @@ pub fn play(model: &mut Model, run: RunId, job: &Job, share: f64, fx: &mut Vec<E
 }
 
 /// The estimates of one round over all tasks, a tenth of the samples further than the round before.
+#[must_use]
 pub fn estimates(model: &Model, run: RunId, job: &Job, totals: &[(String, u64)], step: u64) -> Vec<Event> {
     let mut done = 0;
     let mut events = Vec::new();
@@ -91,6 +94,7 @@ pub fn finish(model: &mut Model, run: RunId, job: &Job, fx: &mut Vec<Effect>) {
     hear(model, &event, fx);
 }
 
+#[must_use]
 pub fn report(model: &Model, job: &Job) -> Report {
     let task = |task: &String| {
         let n = model.catalog.task(task).unwrap().len(job.split).min(job.limit.unwrap_or(usize::MAX)) as u64;

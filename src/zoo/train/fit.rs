@@ -118,7 +118,7 @@ mod tests {
         let rows = Tensor::<2>::from_floats([[5.0, 0.0], [0.0, 0.5]], &device);
         let loss = cosine_loss(features, rows, &[0, 0], 2.0, 0.0).into_data().try_into_vec::<f32>().unwrap()[0];
         // Cosines 1, 0 and 0, 1: −ln softmax([2, 0])₀ and −ln softmax([0, 2])₀.
-        let want = ((1.0 + (-2f32).exp()).ln() + (1.0 + 2f32.exp()).ln()) / 2.0;
+        let want = f32::midpoint((1.0 + (-2f32).exp()).ln(), (1.0 + 2f32.exp()).ln());
         assert!((loss - want).abs() < 1e-5, "{loss} {want}");
     }
 }

@@ -2,12 +2,12 @@
 //! base's normalised features over some training images), plus a random vector, normalised again. Frozen from then on.
 
 use super::batch::{Draw, Sets};
-use super::evaluate::features;
 use super::{TrainOptions, base};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
 use crate::zoo::head::normalise;
+use crate::zoo::judge::features;
 use crate::zoo::{Head, ZooError};
 use burn::tensor::Device;
 

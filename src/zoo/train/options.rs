@@ -29,7 +29,7 @@ impl Default for TrainOptions {
             base_steps: 1600,
             base_rate: 2e-3,
             base_batch: 128,
-            expert_steps: 150,
+            expert_steps: 200,
             expert_rate: 2e-4,
             expert_batch: 96,
             shots: 300,

@@ -1,7 +1,7 @@
-//! What a trained zoo is worth: base and experts on their tasks, and the merges that show whether it behaves like the
+//! What a zoo is worth: base and experts on their tasks, and the merges that show whether it behaves like the
 //! literature. Settings are chosen on validation, then looked at on test once.
 
-use super::TrainEvent;
+use super::train::TrainEvent;
 use crate::cancel::Cancel;
 use crate::fusion::{self, Context, Fused, FusionError};
 use crate::models::clip_vit::ClipVit;
@@ -13,7 +13,6 @@ use crate::weights::StateDict;
 use crate::zoo::{Accuracy, Merging, TaskScores, Zoo, ZooError};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Images in one piece of work of one core.
 const CHUNK: usize = 96;
@@ -55,37 +54,64 @@ pub(super) fn features(
 }
 
 /// Evaluates models on the zoo's tasks.
-pub(super) struct Judge<'a> {
+#[derive(Debug)]
+pub struct Judge<'a> {
     zoo: &'a Zoo,
-    data: Zoo,
+    data: &'a Zoo,
     model: ClipVit,
+    limit: usize,
     cancel: &'a Cancel,
 }
 
 impl<'a> Judge<'a> {
-    /// Data come from the zoo's folder `data`, everything else from `zoo`.
-    pub fn new(zoo: &'a Zoo, data: &Path, cancel: &'a Cancel) -> Result<Self, ZooError> {
+    /// Judges `zoo` by the data of `data`, which may be the same.
+    ///
+    /// # Errors
+    /// A configuration that makes no model.
+    pub fn new(zoo: &'a Zoo, data: &'a Zoo, cancel: &'a Cancel) -> Result<Self, ZooError> {
         let model = ClipVit::new(zoo.config(), &Device::flex())?;
-        Ok(Self { zoo, data: Zoo::data_only(data)?, model, cancel })
+        Ok(Self { zoo, data, model, limit: usize::MAX, cancel })
     }
 
+    /// Looks at no more than the first `limit` images of a split.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The accuracy of the weights that were loaded last.
     fn accuracy(&self, task: &str, split: Split) -> Result<f64, ZooError> {
         self.cancel.check()?;
         let images = self.data.images(task, split)?;
         let head = self.zoo.head(task).ok_or_else(|| ZooError::UnknownTask { task: task.to_owned() })?;
-        let all: Vec<usize> = (0..images.len()).collect();
+        let all: Vec<usize> = (0..images.len().min(self.limit)).collect();
         let mut logits = vec![0.0; head.classes];
         let mut right = 0usize;
         for (feature, label) in features(&self.model, &images, &all, self.zoo.input())?.iter().zip(&images.labels) {
             head.logits(feature, &mut logits);
             right += usize::from(score(&logits, usize::from(*label)).0);
         }
-        Ok(right as f64 / images.len().max(1) as f64)
+        Ok(right as f64 / all.len().max(1) as f64)
     }
 
     /// Base and experts, each expert on its own task.
+    ///
+    /// # Errors
+    /// Damaged data or weights, cancellation.
     pub fn own_scores(
         &mut self,
+        progress: &mut dyn FnMut(TrainEvent),
+    ) -> Result<BTreeMap<String, TaskScores>, ZooError> {
+        self.own_scores_on(&[Split::Validation, Split::Test], progress)
+    }
+
+    /// [`own_scores`](Self::own_scores) on some splits only; the others stay 0.
+    ///
+    /// # Errors
+    /// Damaged data or weights, cancellation.
+    pub fn own_scores_on(
+        &mut self,
+        splits: &[Split],
         progress: &mut dyn FnMut(TrainEvent),
     ) -> Result<BTreeMap<String, TaskScores>, ZooError> {
         let zoo = self.zoo;
@@ -95,17 +121,25 @@ impl<'a> Judge<'a> {
         for (name, checkpoint) in base.into_iter().chain(experts) {
             self.model.load(&StateDict::load(checkpoint))?;
             for task in zoo.tasks().iter().filter(|task| name == "base" || task.id == name) {
-                let (validation, test) =
-                    (self.accuracy(&task.id, Split::Validation)?, self.accuracy(&task.id, Split::Test)?);
-                progress(TrainEvent::Accuracy { model: name.to_owned(), task: task.id.clone(), accuracy: validation });
+                let mut accuracy = Accuracy::default();
+                for &split in splits {
+                    let measured = self.accuracy(&task.id, split)?;
+                    *(if split == Split::Test { &mut accuracy.test } else { &mut accuracy.validation }) = measured;
+                }
+                let (model, task_id) = (name.to_owned(), task.id.clone());
+                progress(TrainEvent::Accuracy { model, task: task_id, accuracy: accuracy.validation });
                 let entry = scores.entry(task.id.clone()).or_default();
-                *(if name == "base" { &mut entry.base } else { &mut entry.expert }) = Accuracy { validation, test };
+                *(if name == "base" { &mut entry.base } else { &mut entry.expert }) = accuracy;
             }
         }
         Ok(scores)
     }
 
-    /// Simple average, task arithmetic and TIES of all experts, λ chosen on validation.
+    /// All experts merged: simple average; task arithmetic at λ = 1 ⁄ experts, at the λ that is best on validation and
+    /// at 1; TIES at the best λ.
+    ///
+    /// # Errors
+    /// Damaged data or weights, cancellation.
     pub fn merges(&mut self, progress: &mut dyn FnMut(TrainEvent)) -> Result<Vec<Merging>, ZooError> {
         let eighth = 1.0 / self.zoo.tasks().len() as f64;
         let arithmetic = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0];
@@ -141,8 +175,11 @@ impl<'a> Judge<'a> {
         Ok(Merging { method: method.to_owned(), setting, accuracy })
     }
 
-    /// Mean accuracy over tasks of all experts merged.
-    fn merged(&mut self, id: &str, scaling: Option<f64>, split: Split) -> Result<f64, ZooError> {
+    /// Mean accuracy over tasks of all experts merged by the method `id`, with its parameter `scaling` where given.
+    ///
+    /// # Errors
+    /// Unknown methods and values out of range, damaged data or weights, cancellation.
+    pub fn merged(&mut self, id: &str, scaling: Option<f64>, split: Split) -> Result<f64, ZooError> {
         let method = fusion::find(id)?;
         let given = scaling.map(|scaling| ("scaling", Value::Float(scaling)));
         let params = ParamSet::checked(method.specs, given)
