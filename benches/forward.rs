@@ -4,6 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use fusebench::cancel::Cancel;
 use fusebench::models::clip_vit::{ClipVit, ClipVitConfig, random_weights};
+use fusebench::params::Value;
 use fusebench::tasks::Split;
 use fusebench::zoo::{Judge, Zoo};
 use std::time::Instant;
@@ -29,7 +30,8 @@ fn main() {
     let mut judge = Judge::new(&zoo, &zoo, &cancel).expect("a judge");
     for round in ["first (decompresses)", "second"] {
         let start = Instant::now();
-        let accuracy = judge.merged("task_arithmetic", Some(0.3), Split::Test).expect("an evaluation");
+        let accuracy =
+            judge.merged("task_arithmetic", &[("scaling", Value::Float(0.3))], Split::Test).expect("an evaluation");
         let seconds = start.elapsed().as_secs_f64();
         let speed = images as f64 / seconds;
         println!(

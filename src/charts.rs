@@ -1,6 +1,6 @@
 //! Charts for papers and reports as SVG and PNG, tables as Markdown, CSV and LaTeX, and thinning of long series.
 //!
-//! Every chart becomes a [`scene`] of shapes in logical pixels, which is then drawn by plotters. The same description
+//! Every chart becomes a scene of shapes in logical pixels, which is then drawn by plotters. The same description
 //! gives the same picture on every machine: the font is built in.
 
 mod bars;

@@ -3,7 +3,7 @@
 //! | room | what it is for | may use |
 //! |---|---|---|
 //! | [`files`], [`text`], [`cancel`] | atomic writes; strings made safe to show; the cancel flag | – |
-//! | [`params`] | hyper-parameter schema: one declaration drives slider, form, TOML, `--set`, JSON Schema, docs | – |
+//! | `params` | hyper-parameter schema: one declaration drives slider, form, TOML, `--set`, JSON Schema, docs | – |
 //! | [`weights`] | checkpoints as named tensors: safetensors, dtypes, atomic writer | params |
 //! | [`fusion`] | method contract, registry, kernels, the methods | params, weights |
 //! | [`models`] | architectures as burn modules, one file a family | params, weights |
@@ -32,6 +32,7 @@
 
 pub mod cancel;
 pub mod charts;
+#[allow(clippy::print_stdout, clippy::print_stderr)]
 pub mod cli;
 pub mod engine;
 pub mod files;

@@ -1,6 +1,7 @@
 //! The zoo behaves as the literature says, and says what is wrong when its files are.
 
 use fusebench::cancel::Cancel;
+use fusebench::params::Value;
 use fusebench::tasks::Split;
 use fusebench::zoo::{Accuracy, Judge, Merging, Zoo, ZooError};
 use std::fs;
@@ -73,7 +74,10 @@ fn on_a_few_images_experts_win_and_moderate_merging_helps() {
     let base = mean(tasks.values().map(|task| task.base.validation));
     let experts = mean(tasks.values().map(|task| task.expert.validation));
     assert!(experts > base + 0.15, "experts {experts:.3}, base {base:.3}");
-    let mut merged = |method: &str, scaling| judge.merged(method, scaling, Split::Validation).unwrap();
+    let mut merged = |method: &str, scaling: Option<f64>| {
+        let given: Vec<_> = scaling.map(|scaling| ("scaling", Value::Float(scaling))).into_iter().collect();
+        judge.merged(method, &given, Split::Validation).unwrap()
+    };
     let (some, too_much) = (merged("task_arithmetic", Some(0.3)), merged("task_arithmetic", Some(1.0)));
     assert!(some > base + 0.03 && too_much < some, "base {base:.3}, λ 0.3 {some:.3}, λ 1 {too_much:.3}");
     assert!((merged("simple_average", None) - merged("task_arithmetic", Some(0.125))).abs() < 0.005);

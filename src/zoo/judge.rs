@@ -142,47 +142,54 @@ impl<'a> Judge<'a> {
     /// Damaged data or weights, cancellation.
     pub fn merges(&mut self, progress: &mut dyn FnMut(TrainEvent)) -> Result<Vec<Merging>, ZooError> {
         let eighth = 1.0 / self.zoo.tasks().len() as f64;
-        let arithmetic = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0];
-        let ties = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2];
+        let scaling = |value: f64| vec![("scaling", Value::Float(value))];
+        let arithmetic: Vec<_> =
+            [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0].into_iter().map(scaling).collect();
+        let mut ties = Vec::new();
+        for density in [0.1, 0.2, 0.3] {
+            // A smaller density keeps less, so its best λ is larger.
+            for value in [0.5, 0.6, 0.7, 0.8, 1.0, 1.2] {
+                ties.push(vec![("scaling", Value::Float(value)), ("density", Value::Float(density))]);
+            }
+        }
         Ok(vec![
-            self.best("simple_average", &[None], progress)?,
-            self.best("task_arithmetic", &[Some(eighth)], progress)?,
-            self.best("task_arithmetic", &arithmetic.map(Some), progress)?,
-            self.best("task_arithmetic", &[Some(1.0)], progress)?,
-            self.best("ties", &ties.map(Some), progress)?,
+            self.best("simple_average", &[Vec::new()], progress)?,
+            self.best("task_arithmetic", &[scaling(eighth)], progress)?,
+            self.best("task_arithmetic", &arithmetic, progress)?,
+            self.best("task_arithmetic", &[scaling(1.0)], progress)?,
+            self.best("ties", &ties, progress)?,
         ])
     }
 
+    /// The setting that is best on validation, with its accuracy on both splits.
     fn best(
         &mut self,
         method: &str,
-        settings: &[Option<f64>],
+        settings: &[Vec<(&'static str, Value)>],
         progress: &mut dyn FnMut(TrainEvent),
     ) -> Result<Merging, ZooError> {
-        let mut best: Option<(Option<f64>, f64)> = None;
-        for &setting in settings {
-            let validation = if settings.len() == 1 { 0.0 } else { self.merged(method, setting, Split::Validation)? };
+        let mut best: Option<(&[(&str, Value)], f64)> = None;
+        for setting in settings {
+            let validation = self.merged(method, setting, Split::Validation)?;
+            progress(TrainEvent::Accuracy { model: method.to_owned(), task: describe(setting), accuracy: validation });
             if best.is_none_or(|(_, known)| validation > known) {
                 best = Some((setting, validation));
             }
         }
-        let setting = best.and_then(|(setting, _)| setting);
-        let validation = self.merged(method, setting, Split::Validation)?;
+        let (setting, validation) = best.unwrap_or((&[], 0.0));
         let test = self.merged(method, setting, Split::Test)?;
-        progress(TrainEvent::Accuracy { model: method.to_owned(), task: "all".to_owned(), accuracy: validation });
         let accuracy = Accuracy { validation, test };
-        let setting = setting.map_or_else(String::new, |scaling| format!("scaling = {scaling}"));
-        Ok(Merging { method: method.to_owned(), setting, accuracy })
+        Ok(Merging { method: method.to_owned(), setting: describe(setting), accuracy })
     }
 
-    /// Mean accuracy over tasks of all experts merged by the method `id`, with its parameter `scaling` where given.
+    /// Mean accuracy over tasks of all experts merged by the method `id`; parameters that are not given
+    /// keep their defaults.
     ///
     /// # Errors
     /// Unknown methods and values out of range, damaged data or weights, cancellation.
-    pub fn merged(&mut self, id: &str, scaling: Option<f64>, split: Split) -> Result<f64, ZooError> {
+    pub fn merged(&mut self, id: &str, given: &[(&str, Value)], split: Split) -> Result<f64, ZooError> {
         let method = fusion::find(id)?;
-        let given = scaling.map(|scaling| ("scaling", Value::Float(scaling)));
-        let params = ParamSet::checked(method.specs, given)
+        let params = ParamSet::checked(method.specs, given.iter().cloned())
             .map_err(|source| FusionError::Param { method: method.name, source })?;
         let mut ignore = |_: usize, _: usize| ();
         let mut cx = Context::new(self.cancel, &mut ignore);
@@ -195,6 +202,11 @@ impl<'a> Judge<'a> {
         let sum = tasks.iter().map(|task| self.accuracy(&task.id, split)).sum::<Result<f64, _>>()?;
         Ok(sum / tasks.len() as f64)
     }
+}
+
+/// `scaling = 0.3, density = 0.2`
+fn describe(setting: &[(&str, Value)]) -> String {
+    setting.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Mean over tasks, split by split.

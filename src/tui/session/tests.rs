@@ -1,3 +1,5 @@
+//! The session loop against a recording terminal and a scripted engine.
+
 use super::*;
 use crate::engine::{Event, JobKind, RunId};
 use crate::tui::catalog::fixture;

@@ -117,7 +117,7 @@ pub struct State {
     pub class: Option<usize>,
     /// First picture shown.
     pub first: usize,
-    /// Width of a picture in cells: one of [`SIZES`].
+    /// Width of a picture in cells: one of `SIZES`.
     pub size: usize,
     pub samples: Samples,
     pub geometry: Geometry,
