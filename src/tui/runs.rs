@@ -103,6 +103,7 @@ impl Runs {
 }
 
 #[cfg(test)]
+#[allow(clippy::must_use_candidate, clippy::missing_panics_doc)]
 pub mod script;
 #[cfg(test)]
 mod tests;

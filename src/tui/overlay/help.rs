@@ -10,7 +10,7 @@ use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
 
 const LIST: &str = "help";
-const WIDTH: u16 = 84;
+const WIDTH: u16 = 104;
 
 /// A line of help: a heading, or a command.
 pub enum Line {

@@ -154,7 +154,7 @@ fn list(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         Column::left("", 8),
         Column::right("id", 4),
         Column::left("when (UTC)", 3),
-        Column::left("run", 9).shrinks_to(14),
+        Column::left("run", 9).shrinks_to(24),
         Column::left("split", 2),
         Column::right("average", 7),
         Column::left("device", 1).shrinks_to(4),

@@ -78,7 +78,10 @@ fn draw(line: &Line<'_>, row: Rect, cx: &mut Cx<'_>) {
             let bar = text::columns(row, 10, row.width.saturating_sub(10 + 1 + 30).clamp(5, 24));
             gauge::draw(cx, bar, Some(*accuracy), cx.theme.series[0]);
             let known = |share: &Option<f64>| share.map_or_else(|| "-".to_owned(), compare::percent);
-            let value = format!("{:5.1} % base {:>4} expert {:>4} n {n}", accuracy * 100.0, known(base), known(expert));
+            let mut value = format!("{:5.1} % base {:>4} expert {:>4}", accuracy * 100.0, known(base), known(expert));
+            if usize::from(row.width.saturating_sub(11 + bar.width)) > value.len() + 8 {
+                value += &format!(" n {n}");
+            }
             text::line(cx, text::from(row, 10 + bar.width + 1), &value, cx.theme.text);
         }
     }

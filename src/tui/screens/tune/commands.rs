@@ -175,6 +175,12 @@ pub const COMMANDS: &[Command] = &[
         &["parameters", "expert settings"],
     ),
     aliases(
+        command("tune.copy", &["y"], ("copy recipe", 30), "Copy the recipe as a preset TOML", ALWAYS, |m, fx| {
+            fx.push(Effect::Copy(super::recipe_toml(m)));
+        }),
+        &["clipboard", "toml", "yank"],
+    ),
+    aliases(
         command("tune.export", &["e"], ("export recipe", 25), "Write the recipe as a preset file", ALWAYS, |m, fx| {
             actions::export(m, false, fx);
         }),

@@ -16,10 +16,10 @@ pub fn chart(model: &Model, run: &RunView, area: Rect, cx: &mut Cx<'_>) {
     let x = (0.0, totals.max().unwrap_or(1).max(1) as f64);
     let y = range(run.tasks.iter().map(|task| &task.curve[..]), x);
     let marks = markers(cx.charset);
-    let series = run.tasks.iter().enumerate().map(|(at, task)| Series {
-        points: &task.curve,
-        style: cx.theme.series[at % 8],
-        marker: marks[at % 8],
+    let series = run.tasks.iter().enumerate().map(|(at, task)| {
+        // The first few samples say nothing and would scribble over the left edge.
+        let noise = task.curve.partition_point(|point| point.0 < x.1 / 40.0).min(task.curve.len().saturating_sub(1));
+        Series { points: &task.curve[noise..], style: cx.theme.series[at % 8], marker: marks[at % 8] }
     });
     LineChart { series: series.collect(), x, y, x_title: "samples a task", mark: None }.draw(cx, area);
 }

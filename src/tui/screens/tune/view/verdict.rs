@@ -7,10 +7,14 @@ use crate::tui::view_cx::Cx;
 use crate::tui::widgets::text::{line, row, spans, wrap};
 use ratatui::layout::Rect;
 
-/// Tasks with a real difference, largest first.
+/// Differences below this share of 1 are not worth a word when they may be chance.
+const WORTH_A_WORD: f64 = 0.005;
+
+/// Tasks with a real difference and those whose difference may be chance, largest first.
 struct Differences<'a> {
     better: Vec<(&'a str, Delta)>,
     worse: Vec<(&'a str, Delta)>,
+    perhaps: Vec<(&'a str, Delta)>,
 }
 
 fn differences(model: &Model) -> Option<Differences<'_>> {
@@ -18,17 +22,19 @@ fn differences(model: &Model) -> Option<Differences<'_>> {
     if pinned.board.split != board.split {
         return None;
     }
-    let mut found = Differences { better: Vec::new(), worse: Vec::new() };
+    let mut found = Differences { better: Vec::new(), worse: Vec::new(), perhaps: Vec::new() };
     for slot in board.slots.iter().filter(|slot| slot.fresh) {
         let Some(delta) = pinned.board.slot(&slot.task).and_then(|then| delta(slot, then)) else { continue };
         match delta.verdict {
             Verdict::Better => found.better.push((&slot.task, delta)),
             Verdict::Worse => found.worse.push((&slot.task, delta)),
+            Verdict::Unclear if delta.by.abs() >= WORTH_A_WORD => found.perhaps.push((&slot.task, delta)),
             Verdict::Unclear => {}
         }
     }
     found.better.sort_by(|a, b| b.1.by.total_cmp(&a.1.by));
     found.worse.sort_by(|a, b| a.1.by.total_cmp(&b.1.by));
+    found.perhaps.sort_by(|a, b| b.1.by.abs().total_cmp(&a.1.by.abs()));
     Some(found)
 }
 
@@ -45,23 +51,28 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         }
         return;
     }
-    let Some(found) = differences(model) else {
+    let Some(mut found) = differences(model) else {
         line(cx, row(area, 0), &format!("{} is being evaluated on this split", pinned.label), theme.dim);
         return;
     };
     let (now, then) = (label(&model.tune.setting), &pinned.label);
     let title =
         if now == *then { format!("{} vs {then}", model.tune.setting.method.name) } else { format!("{now} vs {then}") };
-    if found.better.is_empty() && found.worse.is_empty() {
-        let all = model.tune.board.is_fresh() && model.tune.board.slots.iter().all(|slot| !slot.outcomes.is_empty());
-        let text = if all { "no difference beyond chance" } else { "no clear difference yet" };
-        line(cx, row(area, 0), &format!("{title}: {text}"), theme.dim);
-        return;
+    // What may be chance is named only at the end: it would change with every batch.
+    let all = model.tune.board.is_fresh() && model.tune.board.slots.iter().all(|slot| !slot.outcomes.is_empty());
+    if !all {
+        found.perhaps.clear();
     }
     let list = |tasks: &[(&str, Delta)]| {
         let names = tasks.iter().map(|(task, delta)| format!("{task} {:+.1}", delta.by * 100.0));
         names.collect::<Vec<_>>().join(", ").replace('-', "−")
     };
+    if found.better.is_empty() && found.worse.is_empty() {
+        let text = if all { "no difference beyond chance" } else { "no clear difference yet" };
+        line(cx, row(area, 0), &format!("{title}: {text}"), theme.dim);
+        perhaps(&list(&found.perhaps), row(area, 1), cx);
+        return;
+    }
     let [up, down] = if cx.charset == crate::tui::view_cx::Charset::Ascii { ["+", "-"] } else { ["▲", "▼"] };
     let mut y = 0;
     if area.height > 2 {
@@ -78,5 +89,14 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             row(area, y),
             &[(down, theme.error), (" worse for ", theme.error), (&list(&found.worse), theme.text)],
         );
+        y += 1;
+    }
+    perhaps(&list(&found.perhaps), row(area, y), cx);
+}
+
+/// Differences that more samples may confirm or undo.
+fn perhaps(tasks: &str, area: Rect, cx: &mut Cx<'_>) {
+    if !tasks.is_empty() {
+        line(cx, area, &format!("perhaps {tasks}"), cx.theme.dim);
     }
 }
