@@ -97,13 +97,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["exit", "close"],
         priority: 1,
-        ..global(
-            "quit",
-            &["q"],
-            "quit",
-            "Leave fusebench",
-            |m, fx| if m.runs.is_active() { ask(m) } else { quit(m, fx) },
-        )
+        ..global("quit", &["q"], "quit", "Leave fusebench", |m, fx| if is_at_work(m) { ask(m) } else { quit(m, fx) })
     },
 ];
 
