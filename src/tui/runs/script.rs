@@ -1,6 +1,5 @@
 //! A scripted engine for the tests of screens: answers submitted jobs with the events that the engine sends, with
 //! accuracies that depend on the recipe in a known way.
-#![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 use crate::engine::{Event, Job, Report, RunId, TaskReport};
 use crate::tasks::metrics::wilson;
