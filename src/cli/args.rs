@@ -210,6 +210,12 @@ pub struct ZooTrain {
     /// Seed of initialisation, order and augmentation (default: that of the zoo that is shipped)
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Further seeds to train, into DIR/seeds, so that the scores show their spread
+    #[arg(long, value_name = "SEED,…", value_delimiter = ',')]
+    pub further_seeds: Vec<u64>,
+    /// JSON file of the options that decide the result, such as a zoo's training.json
+    #[arg(long, value_name = "FILE")]
+    pub options: Option<PathBuf>,
     /// Print the recorded scores as JSON
     #[arg(long)]
     pub json: bool,

@@ -7,15 +7,18 @@ use super::progress::Line;
 use super::signals::Signals;
 use crate::cancel::Cancel;
 use crate::text::printable;
-use crate::zoo::{Scores, TrainEvent, TrainOptions, ZooError, train};
+use crate::zoo::{Scores, TrainEvent, TrainOptions, ZooError, train_seeds};
+use std::path::Path;
 
 pub fn run(args: &ZooTrain) -> Result<(), CliError> {
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
-    let options = TrainOptions { seed: args.seed.unwrap_or(TrainOptions::default().seed), ..TrainOptions::default() };
+    let mut options = args.options.as_deref().map_or_else(|| Ok(TrainOptions::default()), read_options)?;
+    options.seed = args.seed.unwrap_or(options.seed);
     let mut line = Line::new(args.quiet);
-    let result = train(&args.data, &args.out, &options, &mut |event| show(&mut line, &event), &cancel);
+    let mut progress = |event: TrainEvent| show(&mut line, &event);
+    let result = train_seeds(&args.data, &args.out, &options, &args.further_seeds, &mut progress, &cancel);
     line.clear();
     let scores = match result {
         Ok(scores) => scores,
@@ -31,6 +34,12 @@ pub fn run(args: &ZooTrain) -> Result<(), CliError> {
         Err(error) => return Err(CliError::failure(error.to_string()).hint(error.hint())),
     };
     if args.json { output::json(&scores) } else { table(&scores).print() }
+}
+
+fn read_options(path: &Path) -> Result<TrainOptions, CliError> {
+    let bad = |error: String| CliError::input(error).at(path.display().to_string());
+    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| bad(error.to_string()))
 }
 
 fn show(line: &mut Line, event: &TrainEvent) {

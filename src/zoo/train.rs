@@ -40,12 +40,35 @@ pub enum TrainEvent {
     Accuracy { model: String, task: String, accuracy: f64 },
 }
 
+/// Trains a zoo into `out` and one of each further seed into `out/seeds`, so that the scores tell how much chance there
+/// is in them. Returns the recorded scores, those of `out` with the accuracies of every seed.
+///
+/// # Errors
+/// Those of one training.
+pub fn train_seeds(
+    data: &Path,
+    out: &Path,
+    options: &TrainOptions,
+    further: &[u64],
+    progress: &mut dyn FnMut(TrainEvent),
+    cancel: &Cancel,
+) -> Result<Scores, ZooError> {
+    let mut scores = train(data, out, options, progress, cancel)?;
+    for &seed in further {
+        let options = TrainOptions { seed, ..options.clone() };
+        let one = train(data, &out.join("seeds").join(seed.to_string()), &options, progress, cancel)?;
+        scores.seeds.extend(one.seeds);
+    }
+    Folder::open(data, out, options)?.write_scores(&scores)?;
+    Ok(scores)
+}
+
 /// Trains a zoo into `out`, which gets everything that `assets/zoo` has but the data; these are read from `data`, a zoo's
 /// folder. Returns the recorded scores.
 ///
 /// # Errors
 /// Missing or damaged data, a folder that cannot be written, weights that are no longer finite, cancellation.
-pub fn train(
+fn train(
     data: &Path,
     out: &Path,
     options: &TrainOptions,
@@ -66,7 +89,7 @@ pub fn train(
 
     progress(TrainEvent::Stage { name: "heads".to_owned(), kept: folder.has_heads() });
     if !folder.has_heads() {
-        folder.write_heads(&heads::make(&base, &sets, options)?)?;
+        folder.write_heads(&heads::make(&base, &sets, options)?, heads::about(options))?;
     }
     let heads = folder.heads()?;
 

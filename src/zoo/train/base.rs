@@ -1,7 +1,7 @@
 //! The base: one encoder and one learned cosine head over the classes of all tasks together.
 
 use super::batch::{Draw, Sets};
-use super::fit::{Plan, cosine_loss, fit, one_cycle};
+use super::fit::{Plan, SHARDS, cosine_loss, fit, one_cycle};
 use super::{TrainEvent, TrainOptions};
 use crate::cancel::Cancel;
 use crate::models::clip_vit::{ClipVit, ClipVitConfig, random_weights};
@@ -41,14 +41,15 @@ pub(super) fn train(
         weight_decay: 0.1,
         beta_2: 0.98,
     };
-    let loss = |joint: &Joint, step: usize| {
-        let batch = sets.mixed(options.base_batch, config.image_size, &mut Draw::new(options.seed, 0, step));
+    let loss = |joint: &Joint, step: usize, shard: usize| {
+        let mut draw = Draw::new(options.seed, 0, step * SHARDS + shard);
+        let batch = sets.mixed(options.base_batch.div_ceil(SHARDS), config.image_size, &mut draw);
         let shape = [batch.labels.len(), config.num_channels, config.image_size, config.image_size];
         let pixels = Tensor::from_data(TensorData::new(batch.pixels, shape), &device);
         let features = joint.encoder.differentiable_features(pixels);
         cosine_loss(features, joint.head.val(), &batch.labels, options.scale, SMOOTHING)
     };
-    let joint = fit(joint, &plan, loss, progress, cancel)?;
+    let joint = fit(joint, &device, &plan, loss, progress, cancel)?;
     Ok(joint.encoder.weights(DType::F16)?)
 }
 

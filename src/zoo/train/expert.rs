@@ -2,7 +2,7 @@
 //! still add up.
 
 use super::batch::{Draw, Sets};
-use super::fit::{Plan, cosine_loss, fit, warm_up};
+use super::fit::{Plan, SHARDS, cosine_loss, fit, warm_up};
 use super::{TrainEvent, TrainOptions, base};
 use crate::cancel::Cancel;
 use crate::models::clip_vit::ClipVit;
@@ -32,12 +32,12 @@ pub(super) fn train(
         weight_decay: 0.0,
         beta_2: 0.999,
     };
-    let loss = |encoder: &ClipVit, step: usize| {
-        let mut draw = Draw::new(options.seed, 1 + at as u64, step);
-        let batch = sets.of_task(at, options.expert_batch, config.image_size, &mut draw);
+    let loss = |encoder: &ClipVit, step: usize, shard: usize| {
+        let mut draw = Draw::new(options.seed, 1 + at as u64, step * SHARDS + shard);
+        let batch = sets.of_task(at, options.expert_batch.div_ceil(SHARDS), config.image_size, &mut draw);
         let shape = [batch.labels.len(), config.num_channels, config.image_size, config.image_size];
         let pixels = Tensor::from_data(TensorData::new(batch.pixels, shape), &device);
         cosine_loss(encoder.differentiable_features(pixels), rows.clone(), &batch.labels, head.scale, 0.0)
     };
-    Ok(fit(encoder, &plan, loss, progress, cancel)?.weights(DType::F16)?)
+    Ok(fit(encoder, &device, &plan, loss, progress, cancel)?.weights(DType::F16)?)
 }

@@ -1,15 +1,20 @@
-//! The optimiser loop that base and experts share: AdamW, gradients clipped, learning rate by schedule.
+//! The optimiser loop that base and experts share: AdamW, gradients clipped, learning rate by schedule, every core at work
+//! on its own shards of a batch.
 
 use super::TrainEvent;
 use crate::cancel::Cancel;
 use crate::zoo::ZooError;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{Module, ParamGroup};
-use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::Tensor;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Tensor};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Steps between two reports.
 const REPORT: usize = 10;
+
+/// Parts of a batch. Their number is fixed, so that the same seed gives the same weights on any number of cores.
+pub(super) const SHARDS: usize = 4;
 
 /// How long and how fast to optimise.
 pub(super) struct Plan<'a> {
@@ -22,11 +27,12 @@ pub(super) struct Plan<'a> {
     pub beta_2: f32,
 }
 
-/// Minimises `loss`, which is asked once a step.
-pub(super) fn fit<M: Module>(
+/// Minimises the mean of `loss` over the shards of each step; it is asked with step and shard.
+pub(super) fn fit<M: Module + Sync>(
     mut model: M,
+    device: &Device,
     plan: &Plan<'_>,
-    loss: impl Fn(&M, usize) -> Tensor<1>,
+    loss: impl Fn(&M, usize, usize) -> Tensor<1> + Sync,
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<M, ZooError> {
@@ -45,22 +51,65 @@ pub(super) fn fit<M: Module>(
     let mut smooth = f64::NAN;
     for step in 0..plan.steps {
         cancel.check()?;
-        let loss = loss(&model, step);
-        let value = loss.clone().into_data().try_into_vec::<f32>().ok().and_then(|values| values.first().copied());
-        let value = f64::from(value.unwrap_or(f32::NAN));
+        let shards = each_shard(|shard| {
+            // Its own leaves of the graph: backward passes over shared ones wait for each other for ever.
+            let model = model.clone().fork(device);
+            let loss = loss(&model, step, shard).mul_scalar(1.0 / SHARDS as f32);
+            (scalar(&loss), GradientsParams::from_grads(loss.backward(), &model))
+        });
+        let mut gradients = GradientsAccumulator::new();
+        let mut value = 0.0;
+        for (part, gradient) in shards {
+            value += part;
+            gradients.accumulate(&model, gradient);
+        }
         if !value.is_finite() {
             return Err(ZooError::Diverged { stage: plan.stage.to_owned(), step });
         }
         smooth = if smooth.is_nan() { value } else { 0.95 * smooth + 0.05 * value };
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let rate = (plan.rate)(step as f64 / plan.steps as f64);
-        model = optimiser.step(rate, model, gradients);
+        model = optimiser.step(rate, model, gradients.grads());
         if (step + 1) % REPORT == 0 || step + 1 == plan.steps {
             let stage = plan.stage.to_owned();
             progress(TrainEvent::Step { stage, step: step + 1, steps: plan.steps, loss: smooth });
         }
     }
     Ok(model)
+}
+
+/// The results of all shards in their order, computed by one thread a core.
+fn each_shard<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let shard = next.fetch_add(1, Ordering::Relaxed);
+            if shard >= SHARDS {
+                return done;
+            }
+            done.push((shard, work(shard)));
+        }
+    };
+    // A pool of one thread each, so that matrix products do not fight over cores.
+    let alone = || match rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
+        Ok(pool) => pool.install(worker),
+        Err(_) => worker(),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(SHARDS);
+    let mut all: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..cores).map(|_| scope.spawn(alone)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        running.into_iter().flat_map(join).collect()
+    });
+    all.sort_by_key(|(shard, _)| *shard);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
+fn scalar(loss: &Tensor<1>) -> f64 {
+    let value = loss.clone().into_data().try_into_vec::<f32>().ok().and_then(|values| values.first().copied());
+    f64::from(value.unwrap_or(f32::NAN))
 }
 
 /// Half a cosine from 1 down to 0.
@@ -103,7 +152,6 @@ pub(super) fn cosine_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn schedules_rise_and_fall() {

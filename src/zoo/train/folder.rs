@@ -82,13 +82,13 @@ impl Folder {
         self.tasks()?.iter().map(|task| Head::read(&file, &task.id, task.classes.len(), dim)).collect()
     }
 
-    pub fn write_heads(&self, heads: &[Head]) -> Result<(), ZooError> {
+    pub fn write_heads(&self, heads: &[Head], about: String) -> Result<(), ZooError> {
         let tensor = |(task, head): (Task, &Head)| {
             let data = Data::Float(head.rows.clone());
             Tensor { name: task.id, shape: vec![head.classes, head.dim], dtype: DType::F32, data }
         };
         let scale = heads.first().map_or(1.0, |head| head.scale);
-        let metadata = BTreeMap::from([("scale".to_owned(), scale.to_string())]);
+        let metadata = BTreeMap::from([("scale".to_owned(), scale.to_string()), (files::ABOUT.to_owned(), about)]);
         let rows = StateDict::new(self.tasks()?.into_iter().zip(heads).map(tensor).collect());
         Ok(write_safetensors(&self.out.join(files::HEADS), &rows, &metadata)?)
     }

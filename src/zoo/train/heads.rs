@@ -40,6 +40,18 @@ pub(super) fn make(weights: &StateDict, sets: &Sets, options: &TrainOptions) -> 
     sets.images.iter().enumerate().map(head).collect()
 }
 
+/// What a person should know of such heads, kept in their file and shown wherever they are.
+pub(super) fn about(options: &TrainOptions) -> String {
+    let TrainOptions { shots, noise, .. } = options;
+    let prototype = format!("the mean feature of up to {shots} training images a class");
+    if *noise == 0.0 {
+        return prototype;
+    }
+    format!(
+        "{prototype}, pushed off by a random vector of {noise} times its length: artificial, so that they fit badly"
+    )
+}
+
 /// Up to `n` different images of a class.
 fn shots(images: &crate::tasks::Images, class: usize, n: usize, draw: &mut Draw) -> Vec<usize> {
     let mut all: Vec<usize> = (0..images.len()).filter(|&at| usize::from(images.labels[at]) == class).collect();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The recipe's numbers; the defaults made the zoo that is shipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
     pub seed: u64,
     pub base_steps: usize,
@@ -26,7 +26,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             seed: 1,
-            base_steps: 1600,
+            base_steps: 3000,
             base_rate: 2e-3,
             base_batch: 128,
             expert_steps: 200,
