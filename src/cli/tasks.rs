@@ -44,5 +44,9 @@ pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
             printable(&task.title).into_owned(),
         ]);
     }
-    columns.print()
+    columns.print()?;
+    if let Some(heads) = zoo.about_heads() {
+        eprintln!("Frozen heads: {}.", printable(heads));
+    }
+    Ok(())
 }

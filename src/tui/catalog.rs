@@ -14,6 +14,8 @@ use crate::weights::{Checkpoint, DType};
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     pub tasks: Vec<Task>,
+    /// How the frozen heads were made, where that is known.
+    pub heads: Option<String>,
     /// Names of the pool's experts, in pool order.
     pub experts: Vec<String>,
     pub has_base: bool,
@@ -74,6 +76,7 @@ impl Catalog {
         let experts = pool.experts().iter().map(|(name, expert)| CheckpointFacts::of(name, false, expert, pool));
         Self {
             tasks: tasks.to_vec(),
+            heads: None,
             experts: pool.experts().iter().map(|(name, _)| name.clone()).collect(),
             has_base: base.is_some(),
             checkpoints: base.into_iter().chain(experts).collect(),

@@ -18,6 +18,7 @@ use super::view_cx::Charset;
 use crate::engine::DeviceRequest;
 use crate::params::closest;
 use crate::store::Paths;
+use crate::text::printable;
 use crate::zoo::Zoo;
 use crossterm::event::EventStream;
 use std::io::{self, IsTerminal};
@@ -131,10 +132,11 @@ pub fn run(options: Options) -> Result<ExitCode, TuiError> {
 /// The facts that the screens show of a zoo.
 #[must_use]
 pub fn catalog(zoo: &Zoo) -> Catalog {
-    Catalog::new(zoo.tasks(), zoo.pool(), crate::fusion::METHODS, |task, split| Recorded {
-        base: zoo.scores().base(task, split),
-        expert: zoo.scores().expert(task, split),
-    })
+    let recorded =
+        |task: &str, split| Recorded { base: zoo.scores().base(task, split), expert: zoo.scores().expert(task, split) };
+    let mut catalog = Catalog::new(zoo.tasks(), zoo.pool(), crate::fusion::METHODS, recorded);
+    catalog.heads = zoo.about_heads().map(|about| printable(about).into_owned());
+    catalog
 }
 
 fn look(options: &Options) -> Result<Look, TuiError> {

@@ -10,6 +10,8 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) const SCORES: &str = "scores.json";
 pub(super) const HEADS: &str = "heads.safetensors";
 pub(super) const BASE: &str = "base.safetensors";
+/// In the metadata of the heads: how they were made.
+pub(super) const ABOUT: &str = "about";
 
 pub(super) fn expert(task: &str) -> String {
     format!("experts/{task}.safetensors")

@@ -19,6 +19,7 @@ pub struct Zoo {
     config: ClipVitConfig,
     pool: Pool,
     heads: Vec<Head>,
+    about_heads: Option<String>,
     scores: Scores,
     /// Per task: train, validation, test.
     images: Vec<[Mutex<Option<Arc<Images>>>; 3]>,
@@ -52,10 +53,12 @@ impl Zoo {
         let pool = Pool::new(Some(open(files::BASE)?), experts)?;
         let heads = open(files::HEADS)?;
         let head = |task: &Task| Head::read(&heads, &task.id, task.classes.len(), config.projection_dim);
+        let about_heads = heads.metadata().get(files::ABOUT).cloned();
         let heads = tasks.iter().map(head).collect::<Result<_, _>>()?;
         let scores = files.json(files::SCORES)?;
         let images = tasks.iter().map(|_| Default::default()).collect();
-        Ok(Self { files, tasks, config, pool, heads, scores, images, fingerprint: OnceLock::new() })
+        let fingerprint = OnceLock::new();
+        Ok(Self { files, tasks, config, pool, heads, about_heads, scores, images, fingerprint })
     }
 
     /// Only the data of a zoo whose models are not there yet.
@@ -65,7 +68,8 @@ impl Zoo {
         let images = tasks.iter().map(|_| Default::default()).collect();
         let (config, heads, scores) = (ClipVitConfig::default(), Vec::new(), Scores::default());
         let pool = Pool::new(None, Vec::new())?;
-        Ok(Self { files, tasks, config, pool, heads, scores, images, fingerprint: OnceLock::new() })
+        let (about_heads, fingerprint) = (None, OnceLock::new());
+        Ok(Self { files, tasks, config, pool, heads, about_heads, scores, images, fingerprint })
     }
 
     #[must_use]
@@ -98,6 +102,12 @@ impl Zoo {
     #[must_use]
     pub fn head(&self, task: &str) -> Option<&Head> {
         self.tasks.iter().position(|known| known.id == task).map(|at| &self.heads[at])
+    }
+
+    /// How the heads were made, where their file says so; untrusted text.
+    #[must_use]
+    pub fn about_heads(&self) -> Option<&str> {
+        self.about_heads.as_deref()
     }
 
     /// The accuracies recorded when the zoo was built.

@@ -81,6 +81,9 @@ fn text(model: &Model, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = INTRODUCTION.iter().flat_map(|line| wrapped(line, width)).collect();
     lines.push(String::new());
     lines.extend(model.facts.iter().flat_map(|(label, value)| wrapped(&format!("{label:<12} {value}"), width)));
+    if let Some(heads) = &model.catalog.heads {
+        lines.extend(wrapped(&format!("{:<12} {heads}", "heads"), width));
+    }
     lines.push(String::new());
     lines
 }

@@ -30,6 +30,12 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             y += 1;
         }
     }
+    if let Some(heads) = model.catalog.heads.as_deref().filter(|_| inner.height >= 16) {
+        for line in text::wrap(&format!("frozen head: {heads}"), usize::from(inner.width)).into_iter().take(3) {
+            text::line(cx, text::row(inner, y), &line, cx.theme.dim);
+            y += 1;
+        }
+    }
     accuracy(model, task, text::row(inner, y), "base", cx);
     accuracy(model, task, text::row(inner, y + 1), "expert", cx);
     y += 2;
