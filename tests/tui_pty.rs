@@ -225,7 +225,7 @@ fn inner_panics() {
     panic::drawing(true);
     let worker = std::thread::spawn(|| panic!("the worker fell over"));
     assert!(worker.join().is_err());
-    std::io::Write::write_all(&mut guard.output().unwrap(), b"still drawing").unwrap();
+    std::io::Write::write_all(&mut guard.output(), b"still drawing").unwrap();
     // Goes to the log: the screen belongs to the explorer.
     println!("a driver prints something");
     std::thread::sleep(Duration::from_millis(300));

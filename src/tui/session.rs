@@ -28,6 +28,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const LARGEST: Size = Size { width: 1000, height: 500 };
 /// Messages taken in one go before input is looked at again.
 const BATCH: usize = 512;
+/// How soon to look again whether the terminal has taken the last frame.
+const DRAINING: Duration = Duration::from_millis(5);
 /// Most terminals drop longer clipboard sequences.
 const LARGEST_COPY: usize = 74_994;
 
@@ -147,6 +149,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
             self.tick()?;
             if let Some(by_person) = self.dirty
                 && self.pace.wait(self.now(), by_person).is_zero()
+                && !self.surface.is_busy()
             {
                 self.paint()?;
             }
@@ -170,7 +173,8 @@ impl<S: Surface, O: Outside> Session<S, O> {
     /// When to wake up though nothing happens: a frame that had to wait, or something that depends on the clock.
     fn next_wake(&self) -> Option<Duration> {
         let now = self.now();
-        let frame = self.dirty.map(|by_person| self.pace.wait(now, by_person));
+        let soonest = if self.surface.is_busy() { DRAINING } else { Duration::ZERO };
+        let frame = self.dirty.map(|by_person| self.pace.wait(now, by_person).max(soonest));
         let tick = self.model.next_tick().map(|at| at.saturating_sub(now));
         [frame, tick].into_iter().flatten().min()
     }

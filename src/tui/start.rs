@@ -111,7 +111,7 @@ pub fn run(options: Options) -> Result<ExitCode, TuiError> {
         let signals = signals::listen()?;
         let hands = Hands::new(options.zoo, catalog, options.device, paths, messages);
         let mouse = model.mouse;
-        let surface = TtySurface::new(Guard::take(log.as_deref(), mouse)?)?;
+        let surface = TtySurface::new(Guard::take(log.as_deref(), mouse)?);
         panic::drawing(true);
         let mut session = Session::new(model, look, surface, hands, if slow { REMOTE } else { LOCAL });
         // The input stream starts a thread; it is made after the terminal is in raw mode.

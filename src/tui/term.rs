@@ -6,6 +6,7 @@ pub mod caps;
 pub mod changes;
 pub mod degrade;
 pub mod guard;
+pub mod link;
 pub mod pace;
 pub mod panic;
 pub mod signals;

@@ -24,6 +24,8 @@ struct Terminal {
     frames: Vec<usize>,
     log: Vec<String>,
     size: Size,
+    /// Takes nothing for now.
+    stalled: bool,
 }
 
 struct Pipe(Rc<RefCell<Vec<u8>>>);
@@ -45,6 +47,10 @@ struct Shared(Rc<RefCell<Terminal>>);
 impl Surface for Shared {
     fn size(&self) -> Size {
         self.0.borrow().size
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.borrow().stalled
     }
 
     fn frame(
@@ -170,6 +176,18 @@ const CAPS: fn() -> Caps = || {
 
 /// Runs a session with somebody who does as `script` says; gives how it ended and the model.
 fn play<F: Future<Output = Person>>(width: u16, height: u16, script: impl FnOnce(Person) -> F) -> (Exit, Model) {
+    let (input, mut events) = unbounded_channel();
+    play_with(width, height, input, futures_util::stream::poll_fn(move |cx| events.poll_recv(cx)), script)
+}
+
+/// The same with input from elsewhere; what the person presses goes to `keys`.
+fn play_with<F: Future<Output = Person>>(
+    width: u16,
+    height: u16,
+    keys: UnboundedSender<io::Result<Input>>,
+    input: impl Stream<Item = io::Result<Input>> + Unpin,
+    script: impl FnOnce(Person) -> F,
+) -> (Exit, Model) {
     let size = Size { width, height };
     let bytes = Rc::default();
     let terminal = Shared(Rc::new(RefCell::new(Terminal {
@@ -179,20 +197,19 @@ fn play<F: Future<Output = Person>>(width: u16, height: u16, script: impl FnOnce
         frames: Vec::new(),
         log: Vec::new(),
         size,
+        stalled: false,
     })));
-    let (input, mut events) = unbounded_channel();
     let (messages, mut inbox) = unbounded_channel();
     let (signals, mut caught) = unbounded_channel();
     let effects = Rc::default();
     let answers = messages.clone();
-    let person = Person { terminal: terminal.clone(), effects: Rc::clone(&effects), input, messages, signals };
+    let person = Person { terminal: terminal.clone(), effects: Rc::clone(&effects), input: keys, messages, signals };
     let mut model = Model::new(Arc::new(fixture::catalog()), (width, height));
     model.themes = built_in().into_iter().map(|theme| theme.name).collect();
     let look = Look { themes: built_in(), caps: CAPS() };
     let mut session = Session::new(model, look, terminal, Notes(effects, answers), Duration::from_millis(33));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let exit = runtime.block_on(async {
-        let input = futures_util::stream::poll_fn(move |cx| events.poll_recv(cx));
         let signals = futures_util::stream::poll_fn(move |cx| caught.poll_recv(cx));
         let session = tokio::time::timeout(Duration::from_secs(20), session.run(input, signals, &mut inbox));
         let (exit, _person) = tokio::join!(session, script(person));
@@ -259,6 +276,55 @@ fn nothing_is_sent_while_nothing_changes() {
         person.press("q");
         person
     });
+}
+
+#[test]
+fn a_stalled_terminal_gets_one_frame_of_how_things_are_when_it_goes_on() {
+    play(100, 30, |person| async move {
+        person.sees("2 Tune").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        person.terminal.0.borrow_mut().stalled = true;
+        let before = person.frames();
+        for key in ["1", "3", "4", "6"] {
+            person.press(key);
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        assert_eq!(person.frames(), before);
+        person.terminal.0.borrow_mut().stalled = false;
+        person.sees("combines fine-tuned").await;
+        assert_eq!(person.frames(), before + 1);
+        person.press("q");
+        person
+    });
+}
+
+/// crossterm's input stream keeps the waker of the first poll that finds nothing and ignores later ones.
+#[test]
+fn keys_are_heard_from_a_stream_that_keeps_its_first_waker() {
+    let (sender, receiver) = std::sync::mpsc::channel::<io::Result<Input>>();
+    let waker: Arc<std::sync::Mutex<Option<std::task::Waker>>> = Arc::default();
+    let kept = Arc::clone(&waker);
+    let input = futures_util::stream::poll_fn(move |cx| match receiver.try_recv() {
+        Ok(event) => Poll::Ready(Some(event)),
+        Err(_) => {
+            kept.lock().unwrap().get_or_insert_with(|| cx.waker().clone());
+            Poll::Pending
+        }
+    });
+    std::thread::spawn(move || {
+        for code in ['1', '3', '6', 'q'] {
+            std::thread::sleep(Duration::from_millis(150));
+            let key = KeyEvent::new(crossterm::event::KeyCode::Char(code), KeyModifiers::NONE);
+            sender.send(Ok(Input::Key(key))).unwrap();
+            if let Some(waker) = waker.lock().unwrap().take() {
+                waker.wake();
+            }
+        }
+        // Gone only after the session has read the last key.
+        std::thread::sleep(Duration::from_secs(5));
+    });
+    let (exit, model) = play_with(100, 30, unbounded_channel().0, input, |person| async move { person });
+    assert_eq!((exit, model.screen), (Exit::Quit, Screen::Help));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Taking the terminal and giving it back, whatever happens in between.
 
+use super::link::Link;
 use super::tty::Tty;
 use ratatui::layout::Size;
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -37,11 +37,9 @@ impl Guard {
         self.0.enter()
     }
 
-    /// A descriptor to draw on.
-    ///
-    /// # Errors
-    /// When no further descriptor can be had.
-    pub fn output(&self) -> io::Result<File> {
+    /// What to draw on.
+    #[must_use]
+    pub fn output(&self) -> Link {
         self.0.output()
     }
 

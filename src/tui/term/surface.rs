@@ -2,15 +2,18 @@
 
 use super::ansi::Ansi;
 use super::guard::Guard;
+use super::link::Link;
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
-use std::fs::File;
 use std::io;
 
 /// Something that shows frames.
 pub trait Surface {
     /// Columns and rows; 0×0 where nobody knows.
     fn size(&self) -> Size;
+
+    /// Whether the last frame is still on its way; the next had better wait.
+    fn is_busy(&self) -> bool;
 
     /// Shows the changed cells, after clearing all if `clear`, and the cursor at a place or not at all.
     ///
@@ -53,23 +56,26 @@ pub trait Surface {
 #[derive(Debug)]
 pub struct TtySurface {
     guard: Guard,
-    ansi: Ansi<File>,
+    link: Link,
+    ansi: Ansi<Link>,
 }
 
 impl TtySurface {
     /// Draws on the terminal that `guard` has taken.
-    ///
-    /// # Errors
-    /// When no further descriptor can be had.
-    pub fn new(guard: Guard) -> io::Result<Self> {
-        let ansi = Ansi::new(guard.output()?);
-        Ok(Self { guard, ansi })
+    #[must_use]
+    pub fn new(guard: Guard) -> Self {
+        let link = guard.output();
+        Self { guard, ansi: Ansi::new(link.clone()), link }
     }
 }
 
 impl Surface for TtySurface {
     fn size(&self) -> Size {
         self.guard.size()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.link.is_busy()
     }
 
     fn frame(

@@ -1,5 +1,6 @@
 //! The process's terminal and its standard descriptors.
 
+use super::link::Link;
 use ratatui::layout::Size;
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -20,6 +21,7 @@ const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1002l\x1b[?1000l";
 pub(super) struct Tty {
     /// What standard output and standard error were.
     stdout: File,
+    link: Link,
     stderr: OwnedFd,
     log: File,
     taken: Cell<bool>,
@@ -30,8 +32,10 @@ impl Tty {
     pub fn new(log: Option<&Path>, mouse: bool) -> io::Result<Self> {
         let log = log.and_then(|path| OpenOptions::new().create(true).append(true).open(path).ok());
         let log = log.map_or_else(|| OpenOptions::new().write(true).open("/dev/null"), Ok)?;
+        let stdout = File::from(rustix::io::dup(rustix::stdio::stdout())?);
         Ok(Self {
-            stdout: File::from(rustix::io::dup(rustix::stdio::stdout())?),
+            link: Link::new(stdout.try_clone()?)?,
+            stdout,
             stderr: rustix::io::dup(rustix::stdio::stderr())?,
             log,
             taken: Cell::new(false),
@@ -39,8 +43,8 @@ impl Tty {
         })
     }
 
-    pub fn output(&self) -> io::Result<File> {
-        self.stdout.try_clone()
+    pub fn output(&self) -> Link {
+        self.link.clone()
     }
 
     pub fn size(&self) -> Size {
@@ -68,7 +72,10 @@ impl Tty {
             return;
         }
         let mouse = if self.mouse.get() { MOUSE_OFF } else { "" };
+        // A frame that a stalled terminal does not take must not take the sequences that restore it along.
+        self.link.settle();
         let _ = self.write(&format!("{mouse}{LEAVE}"));
+        self.link.settle();
         let _ = crossterm::terminal::disable_raw_mode();
         let _ = rustix::stdio::dup2_stdout(&self.stdout);
         let _ = rustix::stdio::dup2_stderr(&self.stderr);
@@ -80,6 +87,6 @@ impl Tty {
     }
 
     fn write(&self, sequence: &str) -> io::Result<()> {
-        (&self.stdout).write_all(sequence.as_bytes())
+        self.link.clone().write_all(sequence.as_bytes())
     }
 }

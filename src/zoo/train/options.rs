@@ -33,7 +33,7 @@ impl Default for TrainOptions {
             expert_rate: 2e-4,
             expert_batch: 96,
             shots: 300,
-            noise: 1.6,
+            noise: 1.8,
             scale: 16.0,
         }
     }
