@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Long enough for a busy machine; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn zoo() -> Arc<Zoo> {
     Arc::new(Zoo::embedded().unwrap())
@@ -188,9 +188,8 @@ fn a_panic_on_the_worker_fails_one_job_only() {
     let (sender, events) = channel();
     let armed = AtomicBool::new(true);
     let sink = Box::new(move |event: Event| {
-        if matches!(event, Event::Estimate { .. }) && armed.swap(false, Ordering::SeqCst) {
-            panic!("a worker panicked on purpose");
-        }
+        let strikes = matches!(event, Event::Estimate { .. }) && armed.swap(false, Ordering::SeqCst);
+        assert!(!strikes, "a worker panicked on purpose");
         let _ = sender.send(event);
     });
     let engine = Engine::start(Arc::clone(&zoo), DeviceRequest::Cpu, sink).unwrap();

@@ -105,15 +105,14 @@ fn all_validation_and_test_data_are_in_the_binary() {
     assert!(matches!(zoo.images("cifar", Split::Test), Err(ZooError::UnknownTask { .. })));
 }
 
+fn size(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+}
+
 #[test]
 fn folder_and_binary_are_the_same_zoo_and_small_enough() {
     assert_eq!(Zoo::open(&assets()).unwrap().fingerprint(), Zoo::embedded().unwrap().fingerprint());
-    fn size(path: &Path) -> u64 {
-        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
-        entries
-            .map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() })
-            .sum()
-    }
     assert!(size(&assets()) <= 40 << 20, "{} bytes", size(&assets()));
 }
 

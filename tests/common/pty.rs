@@ -42,7 +42,7 @@ impl Pty {
         let writer = pair.master.take_writer().unwrap();
         let shown = Arc::clone(&seen);
         std::thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
+            let mut buffer = vec![0; 1 << 16];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 let mut seen = shown.lock().unwrap();
                 seen.parser.process(&buffer[..count]);
