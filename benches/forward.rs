@@ -9,19 +9,29 @@ use fusebench::tasks::Split;
 use fusebench::zoo::{Judge, Zoo};
 use std::time::Instant;
 
-/// PyTorch 2.8 (MKL), two threads of a Zen 3 at batch 32, median; docs: reference/baselines.md.
-const PYTORCH: f64 = 17.5;
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROUNDS: usize = 7;
 
 fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let config = ClipVitConfig::default();
     let mut model = ClipVit::new(&config, &Device::flex()).expect("a model");
     model.load(&random_weights(&config, 1).expect("weights")).expect("weights fit");
-    println!("CLIP-ViT-B/32, f32, random weights, {cores} threads (one batch a thread)");
+    println!("CLIP-ViT-B/32, f32, random weights, {cores} threads (one batch a thread), images/s, median (range)");
     for batch in [1, 8, 32] {
-        let seconds = (0..5).map(|_| forward(&model, batch, cores)).fold(f64::INFINITY, f64::min);
-        let note = if batch == 32 { format!("   PyTorch here recorded {PYTORCH}") } else { String::new() };
-        println!("  batch {batch:2}: {:6.1} images/s{note}", batch as f64 / seconds);
+        forward(&model, batch, cores);
+        let mut ours: Vec<f64> = (0..ROUNDS).map(|_| batch as f64 / forward(&model, batch, cores)).collect();
+        let median = report(&format!("batch {batch:2}  fusebench"), &mut ours);
+        match pytorch(cores, batch) {
+            Some(mut theirs) => {
+                let ratio = median / report("          PyTorch", &mut theirs);
+                println!("            ratio      {ratio:.2}");
+            }
+            None => println!("            PyTorch is not installed here (python3 -c 'import torch')"),
+        }
     }
 
     let zoo = Zoo::embedded().expect("the zoo");
@@ -58,4 +68,21 @@ fn forward(model: &ClipVit, batch: usize, cores: usize) -> f64 {
         }
     });
     start.elapsed().as_secs_f64()
+}
+
+/// PyTorch's figures, in its own process; nothing where it is not installed.
+fn pytorch(threads: usize, batch: usize) -> Option<Vec<f64>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/forward_pytorch.py");
+    let numbers = [threads, batch, ROUNDS].map(|number| number.to_string());
+    let output = std::process::Command::new("python3").arg(script).args(numbers).output().ok()?;
+    let lines = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| lines.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// Prints median and range, returns the median.
+fn report(what: &str, values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, mid, high) = (values[0], values[values.len() / 2], values[values.len() - 1]);
+    println!("  {what}  {mid:7.1} ({low:.1} – {high:.1}, {} runs)", values.len());
+    mid
 }
