@@ -1,9 +1,16 @@
 //! `out += Σ λᵢ(θᵢ − θ₀)` over one chunk, four experts a sweep so that `out` and `θ₀` stay in the nearest cache.
 
-/// Adds `λᵢ(θᵢ − base)` for every expert; without a base, `λᵢθᵢ`. All slices are of one length.
-///
-/// The order of the additions is fixed, so the result does not depend on the machine.
-pub(in crate::fusion) fn accumulate(out: &mut [f32], base: &[f32], experts: &[&[f32]], lambdas: &[f32]) {
+use super::wide::wide;
+
+wide! {
+    /// Adds `λᵢ(θᵢ − base)` for every expert; without a base, `λᵢθᵢ`. All slices are of one length.
+    ///
+    /// The order of the additions is fixed, so the result does not depend on the machine.
+    pub(in crate::fusion) fn accumulate(out: &mut [f32], base: &[f32], experts: &[&[f32]], lambdas: &[f32]) = body
+}
+
+#[inline(always)]
+fn body(out: &mut [f32], base: &[f32], experts: &[&[f32]], lambdas: &[f32]) {
     let quads = experts.as_chunks::<4>().0.iter().zip(lambdas.as_chunks::<4>().0);
     for (&[a, b, c, d], &[la, lb, lc, ld]) in quads {
         let experts = a.iter().zip(b).zip(c).zip(d);
