@@ -290,7 +290,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
 
     /// Draws into memory and sends what differs; nothing at all if nothing does.
     fn paint(&mut self) -> io::Result<()> {
-        self.dirty = None;
+        let by_person = self.dirty.take() == Some(true);
         let cursor = view::draw(&self.model, &self.look, &mut self.back, &mut self.hits);
         if self.stale {
             self.front.reset();
@@ -303,7 +303,7 @@ impl<S: Surface, O: Outside> Session<S, O> {
             self.cursor = cursor;
         }
         std::mem::swap(&mut self.front, &mut self.back);
-        self.pace.drawn(self.now());
+        self.pace.drawn(self.now(), by_person);
         Ok(())
     }
 }

@@ -32,9 +32,11 @@ impl Pace {
         (last + self.interval).saturating_sub(now)
     }
 
-    /// Notes that a frame was drawn.
-    pub fn drawn(&mut self, now: Duration) {
-        self.tokens = (self.tokens_at(now) - 1.0).max(0.0);
+    /// Notes that a frame was drawn, and whether it was for what a person did. Frames that results drew leave the burst
+    /// alone: otherwise a key would wait whenever a job is running.
+    pub fn drawn(&mut self, now: Duration, input: bool) {
+        let spent = if input { 1.0 } else { 0.0 };
+        self.tokens = (self.tokens_at(now) - spent).max(0.0);
         self.last = Some(now);
     }
 
@@ -57,7 +59,7 @@ mod tests {
             .filter(|&ms| {
                 let ready = pace.wait(MS(ms), input).is_zero();
                 if ready {
-                    pace.drawn(MS(ms));
+                    pace.drawn(MS(ms), input);
                 }
                 ready
             })
@@ -75,8 +77,30 @@ mod tests {
     fn a_single_key_is_shown_at_once() {
         let mut pace = Pace::new(MS(33));
         assert_eq!(pace.wait(MS(0), false), Duration::ZERO);
-        pace.drawn(MS(0));
+        pace.drawn(MS(0), true);
         assert_eq!(pace.wait(MS(3), true), Duration::ZERO);
         assert_eq!(pace.wait(MS(3), false), MS(30));
+    }
+
+    #[test]
+    fn a_key_is_shown_at_once_while_results_stream() {
+        let mut pace = Pace::new(MS(33));
+        (0..30).for_each(|frame| pace.drawn(MS(33 * frame), false));
+        assert_eq!(pace.wait(MS(33 * 29 + 1), true), Duration::ZERO);
+    }
+
+    #[test]
+    fn keys_and_results_together_keep_the_rate() {
+        let mut pace = Pace::new(MS(33));
+        let mut frames = 0;
+        for ms in 0..1000 {
+            // A key repeats 30 times a second, something streams all the time.
+            let input = ms % 33 == 20;
+            if pace.wait(MS(ms), input).is_zero() {
+                pace.drawn(MS(ms), input);
+                frames += 1;
+            }
+        }
+        assert!(frames <= 34, "{frames}");
     }
 }
