@@ -116,35 +116,35 @@ impl Worker {
     }
 
     fn step_preview(&mut self) {
-        let Some(mut execution) = self.preview.take() else { return };
-        let mut predictor = std::mem::take(&mut self.for_previews);
-        match self.step(&mut execution, &mut predictor) {
-            Ok(Step::More) => self.preview = Some(execution),
-            Ok(Step::Done) => self.settled = execution.plan().cloned(),
-            Err(error) => {
-                if self.give_up(&mut execution, error) == Verdict::TryAgain {
-                    self.preview = Some(execution);
-                }
-                return;
-            }
+        let Some(execution) = self.preview.take() else { return };
+        match self.advance(execution, |worker| &mut worker.for_previews) {
+            Advance::Unfinished(execution) => self.preview = Some(execution),
+            Advance::Finished(execution) => self.settled = execution.plan().cloned(),
+            Advance::Ended => {}
         }
-        self.for_previews = predictor;
     }
 
     fn step_run(&mut self) {
-        let Some(mut execution) = self.runs.pop_front() else { return };
-        let mut predictor = std::mem::take(&mut self.for_runs);
-        match self.step(&mut execution, &mut predictor) {
-            Ok(Step::More) => self.runs.push_front(execution),
-            Ok(Step::Done) => {}
-            Err(error) => {
-                if self.give_up(&mut execution, error) == Verdict::TryAgain {
-                    self.runs.push_front(execution);
-                }
-                return;
-            }
+        let Some(execution) = self.runs.pop_front() else { return };
+        if let Advance::Unfinished(execution) = self.advance(execution, |worker| &mut worker.for_runs) {
+            self.runs.push_front(execution);
         }
-        self.for_runs = predictor;
+    }
+
+    /// Takes a job one step further with the predictor that is kept for its kind.
+    fn advance(&mut self, mut execution: Execution, kept: fn(&mut Self) -> &mut Predictor) -> Advance {
+        let mut predictor = std::mem::take(kept(self));
+        let step = self.step(&mut execution, &mut predictor);
+        match step {
+            Ok(step) => {
+                *kept(self) = predictor;
+                if step == Step::Done { Advance::Finished(execution) } else { Advance::Unfinished(execution) }
+            }
+            Err(error) => match self.give_up(&mut execution, error) {
+                Verdict::TryAgain => Advance::Unfinished(execution),
+                Verdict::Over => Advance::Ended,
+            },
+        }
     }
 
     fn step(&mut self, execution: &mut Execution, predictor: &mut Predictor) -> Result<Step, EngineError> {
@@ -189,7 +189,14 @@ impl Worker {
     }
 }
 
-#[derive(PartialEq, Eq)]
+/// What became of a job in one step.
+enum Advance {
+    Unfinished(Execution),
+    Finished(Execution),
+    /// Given up and reported.
+    Ended,
+}
+
 enum Verdict {
     Over,
     TryAgain,

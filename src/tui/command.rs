@@ -36,6 +36,20 @@ pub struct Command {
     pub run: fn(&mut Model, &mut Vec<Effect>),
 }
 
+impl Command {
+    /// A command of one screen that can always be used and is not in the footer.
+    pub const fn on(
+        screen: Screen,
+        id: CommandId,
+        keys: &'static [&'static str],
+        label: &'static str,
+        help: &'static str,
+        run: fn(&mut Model, &mut Vec<Effect>),
+    ) -> Self {
+        Self { id, scope: Scope::On(screen), keys, label, help, aliases: &[], priority: 0, enabled: ALWAYS, run }
+    }
+}
+
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Command").field(&self.id).finish()

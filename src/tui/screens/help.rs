@@ -1,6 +1,6 @@
 //! Help: what fusebench is, how to begin, every command with its keys.
 
-use crate::tui::command::{self, ALWAYS, Command, Scope};
+use crate::tui::command::{self, Command, Scope};
 use crate::tui::effect::Effect;
 use crate::tui::hit::{Hit, Target};
 use crate::tui::layout::Room;
@@ -37,8 +37,7 @@ const fn scrolling(
     help: &'static str,
     run: fn(&mut Model, &mut Vec<Effect>),
 ) -> Command {
-    let scope = Scope::On(Screen::Help);
-    Command { id, scope, keys, label: "scroll", help, aliases: &[], priority: 0, enabled: ALWAYS, run }
+    Command::on(Screen::Help, id, keys, "scroll", help, run)
 }
 
 pub const COMMANDS: &[Command] = &[

@@ -3,24 +3,14 @@
 use super::state::{Part, SIZES, ask};
 use super::{Pane, Subject, checkpoint, samples};
 use crate::tasks::Split;
-use crate::tui::command::{ALWAYS, Command, Scope};
+use crate::tui::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::filter;
 use crate::tui::model::{Model, Screen};
 use crate::tui::overlay::{Entry, Overlay};
 use crate::tui::screens::tune;
 
-const HERE: Scope = Scope::On(Screen::Browse);
-
-const fn command(
-    id: &'static str,
-    keys: &'static [&'static str],
-    label: &'static str,
-    help: &'static str,
-    run: fn(&mut Model, &mut Vec<Effect>),
-) -> Command {
-    Command { id, scope: HERE, keys, label, help, aliases: &[], priority: 0, enabled: ALWAYS, run }
-}
+const HERE: Screen = Screen::Browse;
 
 const fn task(model: &Model) -> Result<(), &'static str> {
     match model.browse.subject {
@@ -44,10 +34,18 @@ const fn in_tree(model: &Model) -> Result<(), &'static str> {
 }
 
 pub const COMMANDS: &[Command] = &[
-    command("browse.up", &["up", "k"], "Up", "Move up in the list, in the classes or in the layers", |m, fx| {
-        step(m, -1, fx);
-    }),
-    command(
+    Command::on(
+        HERE,
+        "browse.up",
+        &["up", "k"],
+        "Up",
+        "Move up in the list, in the classes or in the layers",
+        |m, fx| {
+            step(m, -1, fx);
+        },
+    ),
+    Command::on(
+        HERE,
         "browse.down",
         &["down", "j"],
         "Down",
@@ -56,52 +54,81 @@ pub const COMMANDS: &[Command] = &[
             step(m, 1, fx);
         },
     ),
-    command("browse.page_up", &["pageup"], "Page up", "Move up by ten", |m, fx| step(m, -10, fx)),
-    command("browse.page_down", &["pagedown"], "Page down", "Move down by ten", |m, fx| step(m, 10, fx)),
-    command("browse.first", &["home", "g"], "First", "Move to the first entry", |m, fx| step(m, isize::MIN / 2, fx)),
-    command("browse.last", &["end", "G"], "Last", "Move to the last entry", |m, fx| step(m, isize::MAX / 2, fx)),
+    Command::on(HERE, "browse.page_up", &["pageup"], "Page up", "Move up by ten", |m, fx| step(m, -10, fx)),
+    Command::on(HERE, "browse.page_down", &["pagedown"], "Page down", "Move down by ten", |m, fx| step(m, 10, fx)),
+    Command::on(HERE, "browse.first", &["home", "g"], "First", "Move to the first entry", |m, fx| {
+        step(m, isize::MIN / 2, fx);
+    }),
+    Command::on(HERE, "browse.last", &["end", "G"], "Last", "Move to the last entry", |m, fx| {
+        step(m, isize::MAX / 2, fx);
+    }),
     Command {
         aliases: &["next images", "samples"],
         priority: 60,
         enabled: task,
-        ..command("browse.next_samples", &["right", "l"], "More pictures", "Show the next pictures", |m, _| turn(m, 1))
+        ..Command::on(
+            HERE,
+            "browse.next_samples",
+            &["right", "l"],
+            "More pictures",
+            "Show the next pictures",
+            |m, _| turn(m, 1),
+        )
     },
     Command {
         enabled: task,
-        ..command("browse.previous_samples", &["left", "h"], "Back", "Show the previous pictures", |m, _| turn(m, -1))
+        ..Command::on(HERE, "browse.previous_samples", &["left", "h"], "Back", "Show the previous pictures", |m, _| {
+            turn(m, -1);
+        })
     },
     Command {
         aliases: &["class", "label"],
         priority: 50,
         enabled: task,
-        ..command("browse.next_class", &["]"], "Class", "Show only the next class's pictures", |m, _| class(m, 1))
+        ..Command::on(HERE, "browse.next_class", &["]"], "Class", "Show only the next class's pictures", |m, _| {
+            class(m, 1);
+        })
     },
     Command {
         enabled: task,
-        ..command("browse.previous_class", &["["], "Class back", "Show only the previous class's pictures", |m, _| {
-            class(m, -1);
-        })
+        ..Command::on(
+            HERE,
+            "browse.previous_class",
+            &["["],
+            "Class back",
+            "Show only the previous class's pictures",
+            |m, _| {
+                class(m, -1);
+            },
+        )
     },
     Command {
         aliases: &["validation", "test"],
         priority: 45,
         enabled: task,
-        ..command("browse.split", &["v"], "Split", "Switch between test and validation pictures and scores", |m, fx| {
-            let browse = &mut m.browse;
-            browse.split = if browse.split == Split::Test { Split::Validation } else { Split::Test };
-            browse.first = 0;
-            ask(m, fx);
-        })
+        ..Command::on(
+            HERE,
+            "browse.split",
+            &["v"],
+            "Split",
+            "Switch between test and validation pictures and scores",
+            |m, fx| {
+                let browse = &mut m.browse;
+                browse.split = if browse.split == Split::Test { Split::Validation } else { Split::Test };
+                browse.first = 0;
+                ask(m, fx);
+            },
+        )
     },
     Command {
         enabled: task,
-        ..command("browse.larger", &["+", "="], "Larger", "Draw pictures larger", |m, _| {
+        ..Command::on(HERE, "browse.larger", &["+", "="], "Larger", "Draw pictures larger", |m, _| {
             m.browse.size = (m.browse.size + 1).min(SIZES.len() - 1);
         })
     },
     Command {
         enabled: task,
-        ..command("browse.smaller", &["-"], "Smaller", "Draw pictures smaller", |m, _| {
+        ..Command::on(HERE, "browse.smaller", &["-"], "Smaller", "Draw pictures smaller", |m, _| {
             m.browse.size = m.browse.size.saturating_sub(1);
         })
     },
@@ -115,13 +142,21 @@ pub const COMMANDS: &[Command] = &[
                 None => Err("no checkpoint is chosen"),
             })
         },
-        ..command("browse.toggle", &["space"], "In/out", "Put the expert into the recipe or take it out", toggle)
+        ..Command::on(
+            HERE,
+            "browse.toggle",
+            &["space"],
+            "In/out",
+            "Put the expert into the recipe or take it out",
+            toggle,
+        )
     },
     Command {
         aliases: &["layers", "tensors", "cosine", "norms", "similarity"],
         priority: 55,
         enabled: expert,
-        ..command(
+        ..Command::on(
+            HERE,
             "browse.view",
             &["v"],
             "Layers",
@@ -134,12 +169,13 @@ pub const COMMANDS: &[Command] = &[
     Command {
         priority: 52,
         enabled: in_tree,
-        ..command("browse.open", &["right", "l"], "Open", "Open the branch of layers", |m, _| branch(m, true))
+        ..Command::on(HERE, "browse.open", &["right", "l"], "Open", "Open the branch of layers", |m, _| branch(m, true))
     },
     Command {
         priority: 51,
         enabled: in_tree,
-        ..command(
+        ..Command::on(
+            HERE,
             "browse.close",
             &["left", "h"],
             "Close",
@@ -151,7 +187,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         aliases: &["open"],
-        ..command(
+        ..Command::on(
+            HERE,
             "browse.enter",
             &["enter"],
             "Details",
@@ -170,7 +207,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["search", "find"],
         priority: 40,
-        ..command("browse.filter", &["/"], "Filter", "Show only entries that match, letter by letter", filter)
+        ..Command::on(HERE, "browse.filter", &["/"], "Filter", "Show only entries that match, letter by letter", filter)
     },
 ];
 

@@ -1,21 +1,12 @@
 //! What a person can do on the Compare screen.
 
 use super::remove;
-use crate::tui::command::{ALWAYS, Command, Scope};
+use crate::tui::command::Command;
 use crate::tui::effect::{Effect, Export};
 use crate::tui::model::{Model, Screen};
 use crate::tui::screens::history;
 
-const fn command(
-    id: &'static str,
-    keys: &'static [&'static str],
-    label: &'static str,
-    help: &'static str,
-    run: fn(&mut Model, &mut Vec<Effect>),
-) -> Command {
-    let scope = Scope::On(Screen::Compare);
-    Command { id, scope, keys, label, help, aliases: &[], priority: 0, enabled: ALWAYS, run }
-}
+const HERE: Screen = Screen::Compare;
 
 const fn some(model: &Model) -> Result<(), &'static str> {
     if model.compare.runs.is_empty() {
@@ -26,13 +17,14 @@ const fn some(model: &Model) -> Result<(), &'static str> {
 }
 
 pub const COMMANDS: &[Command] = &[
-    command("compare.up", &["up", "k"], "Up", "Move up in the marked runs", |m, _| step(m, -1)),
-    command("compare.down", &["down", "j"], "Down", "Move down in the marked runs", |m, _| step(m, 1)),
+    Command::on(HERE, "compare.up", &["up", "k"], "Up", "Move up in the marked runs", |m, _| step(m, -1)),
+    Command::on(HERE, "compare.down", &["down", "j"], "Down", "Move down in the marked runs", |m, _| step(m, 1)),
     Command {
         aliases: &["reference", "baseline", "swap"],
         priority: 60,
         enabled: some,
-        ..command(
+        ..Command::on(
+            HERE,
             "compare.reference",
             &["s"],
             "Reference",
@@ -51,7 +43,8 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["unmark"],
         priority: 50,
         enabled: some,
-        ..command(
+        ..Command::on(
+            HERE,
             "compare.remove",
             &["x", "delete"],
             "Take away",
@@ -63,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         enabled: some,
-        ..command("compare.clear", &["X"], "Clear", "Take all runs out of the comparison", |m, _| {
+        ..Command::on(HERE, "compare.clear", &["X"], "Clear", "Take all runs out of the comparison", |m, _| {
             m.compare.runs.clear();
             m.compare.selected = 0;
         })
@@ -71,20 +64,27 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["mark", "newest"],
         priority: 55,
-        ..command("compare.add", &["a"], "Add newest", "Add the newest stored run that is not marked yet", |m, _| {
-            let records = &m.history.records;
-            let next = records.iter().map(|record| &record.run).find(|run| !super::is_marked(m, run)).cloned();
-            match next.map(|run| super::toggle(m, &run)) {
-                Some(Ok(_)) => {}
-                Some(Err(reason)) => m.say(reason, true),
-                None => m.say("There is no other stored run: press 2, move a slider, press Enter", true),
-            }
-        })
+        ..Command::on(
+            HERE,
+            "compare.add",
+            &["a"],
+            "Add newest",
+            "Add the newest stored run that is not marked yet",
+            |m, _| {
+                let records = &m.history.records;
+                let next = records.iter().map(|record| &record.run).find(|run| !super::is_marked(m, run)).cloned();
+                match next.map(|run| super::toggle(m, &run)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(reason)) => m.say(reason, true),
+                    None => m.say("There is no other stored run: press 2, move a slider, press Enter", true),
+                }
+            },
+        )
     },
     Command {
         aliases: &["recipe", "load", "reload"],
         enabled: some,
-        ..command("compare.reload", &["r"], "Recipe", "Take the selected run's recipe up in Tune", |m, fx| {
+        ..Command::on(HERE, "compare.reload", &["r"], "Recipe", "Take the selected run's recipe up in Tune", |m, fx| {
             if let Some(recipe) = m.compare.runs.get(m.compare.selected).map(|run| run.recipe_toml.clone()) {
                 history::reload(m, &recipe, fx);
             }
@@ -94,7 +94,8 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["chart", "bars", "table"],
         priority: 40,
         enabled: some,
-        ..command(
+        ..Command::on(
+            HERE,
             "compare.chart",
             &["v"],
             "Chart",
@@ -108,9 +109,16 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["save", "svg", "png", "csv", "markdown"],
         priority: 45,
         enabled: some,
-        ..command("compare.export", &["e"], "Export", "Write chart (SVG, PNG) and tables (CSV, Markdown)", |m, fx| {
-            fx.push(Effect::Export(Export::Runs(m.compare.runs.clone())));
-        })
+        ..Command::on(
+            HERE,
+            "compare.export",
+            &["e"],
+            "Export",
+            "Write chart (SVG, PNG) and tables (CSV, Markdown)",
+            |m, fx| {
+                fx.push(Effect::Export(Export::Runs(m.compare.runs.clone())));
+            },
+        )
     },
 ];
 

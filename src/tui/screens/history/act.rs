@@ -4,40 +4,33 @@ use super::{Pane, detail};
 use crate::engine::{Preset, Recipe};
 use crate::store::RunRecord;
 use crate::text::printable;
-use crate::tui::command::{ALWAYS, Command, Scope};
+use crate::tui::command::Command;
 use crate::tui::effect::{Effect, Export};
 use crate::tui::filter;
 use crate::tui::model::{Model, Screen};
 use crate::tui::overlay::{Entry, Overlay, Question};
 use crate::tui::screens::{self, compare, tune};
 
-const fn command(
-    id: &'static str,
-    keys: &'static [&'static str],
-    label: &'static str,
-    help: &'static str,
-    run: fn(&mut Model, &mut Vec<Effect>),
-) -> Command {
-    let scope = Scope::On(Screen::History);
-    Command { id, scope, keys, label, help, aliases: &[], priority: 0, enabled: ALWAYS, run }
-}
+const HERE: Screen = Screen::History;
 
 fn some(model: &Model) -> Result<(), &'static str> {
     model.history.current().map(|_| ()).ok_or("no run is selected: press 2, move a slider, press Enter")
 }
 
 pub const COMMANDS: &[Command] = &[
-    command("history.up", &["up", "k"], "Up", "Move up", |m, _| step(m, -1)),
-    command("history.down", &["down", "j"], "Down", "Move down", |m, _| step(m, 1)),
-    command("history.page_up", &["pageup"], "Page up", "Move up by ten", |m, _| step(m, -10)),
-    command("history.page_down", &["pagedown"], "Page down", "Move down by ten", |m, _| step(m, 10)),
-    command("history.first", &["home", "g"], "First", "Move to the first run", |m, _| step(m, isize::MIN / 2)),
-    command("history.last", &["end", "G"], "Last", "Move to the last run", |m, _| step(m, isize::MAX / 2)),
+    Command::on(HERE, "history.up", &["up", "k"], "Up", "Move up", |m, _| step(m, -1)),
+    Command::on(HERE, "history.down", &["down", "j"], "Down", "Move down", |m, _| step(m, 1)),
+    Command::on(HERE, "history.page_up", &["pageup"], "Page up", "Move up by ten", |m, _| step(m, -10)),
+    Command::on(HERE, "history.page_down", &["pagedown"], "Page down", "Move down by ten", |m, _| step(m, 10)),
+    Command::on(HERE, "history.first", &["home", "g"], "First", "Move to the first run", |m, _| {
+        step(m, isize::MIN / 2);
+    }),
+    Command::on(HERE, "history.last", &["end", "G"], "Last", "Move to the last run", |m, _| step(m, isize::MAX / 2)),
     Command {
         aliases: &["load", "reload", "restore", "tune"],
         priority: 70,
         enabled: some,
-        ..command("history.reload", &["r", "enter"], "Recipe", "Take the run's recipe up in Tune", |m, fx| {
+        ..Command::on(HERE, "history.reload", &["r", "enter"], "Recipe", "Take the run's recipe up in Tune", |m, fx| {
             if let Some(recipe) = m.history.current().map(|record| record.run.recipe_toml.clone()) {
                 reload(m, &recipe, fx);
             }
@@ -47,17 +40,24 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["compare", "select"],
         priority: 65,
         enabled: some,
-        ..command("history.mark", &["space"], "Mark", "Mark the run for Compare, or take the mark away", |m, _| {
-            if let Some(run) = m.history.current().map(|record| record.run.clone()) {
-                compare::mark(m, &run);
-            }
-        })
+        ..Command::on(
+            HERE,
+            "history.mark",
+            &["space"],
+            "Mark",
+            "Mark the run for Compare, or take the mark away",
+            |m, _| {
+                if let Some(run) = m.history.current().map(|record| record.run.clone()) {
+                    compare::mark(m, &run);
+                }
+            },
+        )
     },
     Command {
         aliases: &["keep", "star", "favourite"],
         priority: 40,
         enabled: some,
-        ..command("history.pin", &["p"], "Pin", "Keep the run at the top, or no longer", |m, fx| {
+        ..Command::on(HERE, "history.pin", &["p"], "Pin", "Keep the run at the top, or no longer", |m, fx| {
             if let Some(record) = m.history.current() {
                 fx.push(Effect::Pin { id: record.id, pinned: !record.pinned });
             }
@@ -67,13 +67,16 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["remove", "forget"],
         priority: 30,
         enabled: some,
-        ..command("history.delete", &["d", "delete"], "Delete", "Delete the run from the history", |m, _| ask_delete(m))
+        ..Command::on(HERE, "history.delete", &["d", "delete"], "Delete", "Delete the run from the history", |m, _| {
+            ask_delete(m);
+        })
     },
     Command {
         aliases: &["save", "svg", "png", "csv", "markdown"],
         priority: 35,
         enabled: some,
-        ..command(
+        ..Command::on(
+            HERE,
             "history.export",
             &["e"],
             "Export",
@@ -88,7 +91,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["clipboard", "toml", "yank"],
         enabled: some,
-        ..command("history.copy", &["y"], "Copy", "Copy the run's recipe to the clipboard", |m, fx| {
+        ..Command::on(HERE, "history.copy", &["y"], "Copy", "Copy the run's recipe to the clipboard", |m, fx| {
             if let Some(record) = m.history.current() {
                 fx.push(Effect::Copy(record.run.recipe_toml.clone()));
             }
@@ -97,15 +100,23 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["search", "find"],
         priority: 45,
-        ..command("history.filter", &["/"], "Filter", "Show only runs that match, letter by letter", |m, _| {
-            let hint = "letters of label, method, split or device in this order; empty shows all";
-            let done = |m: &mut Model, text: &str, _: &mut Vec<Effect>| {
-                text.clone_into(&mut m.history.filter);
-                m.history.focus = Pane::List;
-                Ok(())
-            };
-            m.overlay = Some(Overlay::Entry(Entry::new("Filter runs", hint, m.history.filter.clone(), done).live()));
-        })
+        ..Command::on(
+            HERE,
+            "history.filter",
+            &["/"],
+            "Filter",
+            "Show only runs that match, letter by letter",
+            |m, _| {
+                let hint = "letters of label, method, split or device in this order; empty shows all";
+                let done = |m: &mut Model, text: &str, _: &mut Vec<Effect>| {
+                    text.clone_into(&mut m.history.filter);
+                    m.history.focus = Pane::List;
+                    Ok(())
+                };
+                m.overlay =
+                    Some(Overlay::Entry(Entry::new("Filter runs", hint, m.history.filter.clone(), done).live()));
+            },
+        )
     },
 ];
 
