@@ -100,5 +100,6 @@ fn values(spec: &Spec) -> String {
         Kind::PerModel { min, max, .. } => format!("from {min} to {max}, one or one per expert"),
         Kind::PerGroup { min, max, .. } => format!("from {min} to {max}, one, one per expert, or [expert][block]"),
         Kind::Seed { .. } => "whole, from 0".to_owned(),
+        Kind::Text { .. } => "text".to_owned(),
     }
 }

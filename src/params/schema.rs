@@ -17,6 +17,7 @@ fn property(spec: &Spec) -> Json {
         Kind::Int { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Bool { .. } => json!({ "type": "boolean" }),
         Kind::Choice { options, .. } => json!({ "enum": options }),
+        Kind::Text { .. } => json!({ "type": "string" }),
         Kind::Seed { .. } => json!({ "type": "integer", "minimum": 0 }),
         Kind::PerModel { min, max, .. } => {
             json!({ "anyOf": [number(min, max), { "type": "array", "items": number(min, max) }] })

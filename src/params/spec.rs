@@ -57,6 +57,10 @@ pub enum Kind {
     Seed {
         default: u64,
     },
+    /// Words that the method reads itself, such as patterns of tensor names.
+    Text {
+        default: &'static str,
+    },
 }
 
 /// One declared parameter. Built by [`float`], [`int`], … and the builder methods, all `const`.
@@ -135,7 +139,7 @@ impl Spec {
                 Some((min, max))
             }
             Kind::Int { min, max, .. } => Some((min as f64, max as f64)),
-            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } => None,
+            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } | Kind::Text { .. } => None,
         }
     }
 
@@ -145,7 +149,7 @@ impl Spec {
         match self.kind {
             Kind::Float { step, .. } | Kind::PerModel { step, .. } | Kind::PerGroup { step, .. } => Some(step),
             Kind::Int { step, .. } => Some(step as f64),
-            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } => None,
+            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } | Kind::Text { .. } => None,
         }
     }
 }
@@ -190,4 +194,10 @@ pub const fn per_group(default: f64, min: f64, max: f64, step: f64) -> Spec {
 #[must_use]
 pub const fn seed(default: u64) -> Spec {
     Spec::new(Kind::Seed { default })
+}
+
+/// Free text that the method reads itself.
+#[must_use]
+pub const fn text(default: &'static str) -> Spec {
+    Spec::new(Kind::Text { default })
 }

@@ -26,7 +26,7 @@ impl Value {
             }
             Kind::Int { default, .. } => Self::Int(default),
             Kind::Bool { default } => Self::Bool(default),
-            Kind::Choice { default, .. } => Self::Text(default.to_owned()),
+            Kind::Choice { default, .. } | Kind::Text { default } => Self::Text(default.to_owned()),
             Kind::Seed { default } => Self::Int(i64::try_from(default).unwrap_or(i64::MAX)),
         }
     }
@@ -38,7 +38,7 @@ impl Value {
     pub fn parse(spec: &Spec, text: &str) -> Result<Self, ParamError> {
         let text = text.trim();
         let value = match spec.kind {
-            Kind::Choice { .. } => Self::Text(text.to_owned()),
+            Kind::Choice { .. } | Kind::Text { .. } => Self::Text(text.to_owned()),
             Kind::Bool { .. } => match text {
                 "true" | "yes" | "on" | "1" => Self::Bool(true),
                 "false" | "no" | "off" | "0" => Self::Bool(false),
@@ -71,6 +71,7 @@ impl Value {
             }
             (Kind::Seed { .. }, Self::Int(n)) if n >= 0 => Ok(Self::Int(n)),
             (Kind::Bool { .. }, Self::Bool(b)) => Ok(Self::Bool(b)),
+            (Kind::Text { .. }, Self::Text(text)) => Ok(Self::Text(text)),
             (Kind::Choice { options, .. }, Self::Text(text)) => {
                 if options.contains(&text.as_str()) {
                     return Ok(Self::Text(text));
@@ -161,6 +162,7 @@ fn expected(kind: &Kind) -> String {
             format!("a number in {min}..={max}, a list with one per expert, or a table [expert][block]")
         }
         Kind::Seed { .. } => "a whole number, zero or more".to_owned(),
+        Kind::Text { .. } => "text".to_owned(),
     }
 }
 
@@ -236,6 +238,12 @@ impl FromValue for f64 {
 impl FromValue for usize {
     fn from_value(value: &Value) -> Option<Self> {
         if let Value::Int(n) = value { Self::try_from(*n).ok() } else { None }
+    }
+}
+
+impl FromValue for i64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Int(n) = value { Some(*n) } else { None }
     }
 }
 

@@ -213,6 +213,7 @@ fn expected(spec: &Spec, row: Row) -> String {
         (_, Some((low, high))) => format!("{} to {}{list}", Value::Float(low), Value::Float(high)),
         (Kind::Choice { options, .. }, _) => options.join(", "),
         (Kind::Bool { .. }, _) => "yes or no".to_owned(),
+        (Kind::Text { .. }, _) => "text".to_owned(),
         _ => "a whole number".to_owned(),
     }
 }
