@@ -97,7 +97,7 @@ pub(in crate::fusion) fn pieces(lengths: impl Iterator<Item = (usize, usize)>) -
 }
 
 /// Whether every value is finite and stays so when rounded to `dtype`.
-fn check_finite(values: &[f32], dtype: DType, name: &str) -> Result<(), FusionError> {
+pub(super) fn check_finite(values: &[f32], dtype: DType, name: &str) -> Result<(), FusionError> {
     // The smallest magnitude that rounds to infinity, as bits: magnitudes order like their bits, NaN above all.
     let limit = match dtype {
         DType::F16 => 65520.0f32.to_bits(),

@@ -96,12 +96,12 @@ pub(in crate::fusion) fn fuse_dropped(
 }
 
 /// Whether a tensor is the weight matrix of a linear layer, as far as its name and shape tell.
-fn is_linear_weight(info: &TensorInfo) -> bool {
+pub(in crate::fusion) fn is_linear_weight(info: &TensorInfo) -> bool {
     let embedding = ["embed", "wte.", "wpe.", "shared."].iter().any(|mark| info.name.contains(mark));
     info.shape.len() == 2 && info.name.ends_with("weight") && !embedding
 }
 
 /// Whether a tensor is a running statistic, which is counted and not trained.
-fn is_statistic(name: &str) -> bool {
+pub(super) fn is_statistic(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
