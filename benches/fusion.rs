@@ -2,8 +2,8 @@
 //! memory bandwidth of the same machine in the same run.
 //!
 //! `FUSEBENCH_BENCH_LAYERS` (12), `FUSEBENCH_BENCH_EXPERTS` (8) and `FUSEBENCH_BENCH_ROUNDS` (5) make it smaller. An
-//! argument that is not an option is a filter on the names. 12 layers and 8 experts take 3.2 GB in the temporary folder
-//! and as much page cache.
+//! argument that is not an option is a filter on the names; the spectral methods (`iso_c`, `tsv_m` …) run only if so named.
+//! 12 layers and 8 experts take 3.2 GB in the temporary folder and as much page cache.
 
 use fusebench::cancel::Cancel;
 use fusebench::fusion::{Context, Fused, Incremental, LinearPlan, Origin, Pool, find, similarity};
@@ -110,6 +110,17 @@ fn run(bench: &Bench, pool: &Pool) {
         bench.measure(method.name, streams, || {
             let fused = method.run(&params, pool, &mut cx).expect("finite");
             assert!(matches!(black_box(fused), Fused::Weights(_)));
+        });
+    }
+    // Seconds, not memory bandwidth: singular vectors. Only when they are asked for by name.
+    for id in ["iso_c", "iso_cts", "tsv_m", "svc", "opcm"] {
+        if !bench.filter.iter().any(|part| part == id) {
+            continue;
+        }
+        let method = find(id).expect("a method");
+        let params = ParamSet::defaults(method.specs);
+        bench.measure(id, experts + 2, || {
+            black_box(method.run(&params, pool, &mut cx).expect("finite"));
         });
     }
     bench.measure("similarity", experts + 1, || {

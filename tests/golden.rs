@@ -13,6 +13,8 @@ mod ensembles;
 mod merging;
 #[path = "golden_cases/near_tie.rs"]
 mod near_tie;
+#[path = "golden_cases/spectral.rs"]
+mod spectral;
 #[path = "golden_cases/vision.rs"]
 mod vision;
 
@@ -68,6 +70,9 @@ fn main() -> ExitCode {
 }
 
 fn run(root: &Path, case: &Case) -> Outcome {
+    if let Some(result) = spectral::run(root, case) {
+        return result.unwrap_or_else(Outcome::Failed);
+    }
     let result = match case.family.as_str() {
         "fusion_bench" | "mergekit" => merging::run(root, case),
         "models" => vision::run(case),

@@ -52,6 +52,17 @@ builtin! {
     "merging/dare_ties"
     "merging/magmax"
     "merging/model_stock"
+    "merging/tsv_m"
+    "merging/iso_c"
+    "merging/iso_cts"
+    "merging/wudi"
+    "merging/doge_ta"
+    "merging/knots"
+    "merging/svc"
+    "merging/opcm"
+    "merging/dop"
+    "merging/trust_region"
+    "merging/singular_projection"
 }
 
 /// The preset named in full (`merging/ties`) or in short (`ties`).
