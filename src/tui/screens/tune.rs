@@ -60,6 +60,8 @@ pub struct State {
     current: Option<RunId>,
     board: Board,
     pinned: Option<Pinned>,
+    /// What the newest preview evaluates.
+    asked: Option<Setting>,
     /// The pinned setting is being evaluated on another split.
     repin: Option<RunId>,
     sweep: Option<Sweep>,
@@ -97,6 +99,11 @@ impl Pinned {
         let label = remember::label(&setting);
         Self { setting, label, board, automatic }
     }
+
+    /// Whether every task was evaluated to the end on `split`.
+    fn is_known_on(&self, split: Split) -> bool {
+        self.board.split == split && self.board.slots.iter().all(|slot| !slot.outcomes.is_empty())
+    }
 }
 
 impl State {
@@ -123,6 +130,7 @@ impl State {
             current: None,
             board: jobs::empty_board(catalog, split),
             pinned: None,
+            asked: None,
             repin: None,
             sweep: None,
             chart: false,

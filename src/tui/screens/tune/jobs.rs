@@ -36,8 +36,20 @@ pub fn preview(model: &mut Model, fx: &mut Vec<Effect>) {
     }
     let job = job(model, &model.tune.setting, JobKind::Preview, model.tune.split, None);
     let tuned_on_test = model.tune.setting.tuned_on_test;
+    start_from_what_was_asked_first(model);
     model.tune.board.expect(model.tune.split);
     model.tune.current = Some(runs::submit(model, job, tuned_on_test, fx));
+}
+
+/// Somebody was faster than the first preview: its setting is still what they started from, and is evaluated to the end
+/// when there is time.
+fn start_from_what_was_asked_first(model: &mut Model) {
+    let running = model.tune.current.and_then(|id| model.runs.get(id)).is_some_and(|run| !run.state.is_over());
+    let tune = &mut model.tune;
+    let before = tune.asked.replace(tune.setting.clone());
+    if let Some(before) = before.filter(|before| running && tune.pinned.is_none() && *before != tune.setting) {
+        tune.pinned = Some(Pinned::new(before, tune.board.clone(), true));
+    }
 }
 
 /// Queues a full run on the test split; it goes to the history when it is finished.
@@ -65,9 +77,14 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
             tune.pinned = Some(Pinned::new(tune.setting.clone(), tune.board.clone(), true));
         }
     } else if tune.repin == Some(id) {
-        if let Some(pinned) = tune.pinned.as_mut().filter(|_| run.state == RunState::Done) {
-            pinned.board.expect(run.job.split);
-            pinned.board.take(run);
+        match (&run.state, tune.pinned.as_mut()) {
+            (RunState::Done, Some(pinned)) => {
+                pinned.board.expect(run.job.split);
+                pinned.board.take(run);
+            }
+            // Asking again would fail again.
+            (RunState::Failed { .. }, _) => tune.pinned = None,
+            _ => {}
         }
     } else if !sweep::heard(tune, id, run) {
         return;
@@ -79,7 +96,7 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
 }
 
 /// A preview is over. Unless the person stopped it or another one is under way, the next in line is submitted: the
-/// pinned setting on the split now in sight, then the points of the sweep.
+/// pinned setting where it is not known to the end on the split now in sight, then the points of the sweep.
 fn over(model: &mut Model, id: RunId, stopped: bool, fx: &mut Vec<Effect>) {
     if model.tune.repin == Some(id) {
         model.tune.repin = None;
@@ -98,7 +115,7 @@ fn over(model: &mut Model, id: RunId, stopped: bool, fx: &mut Vec<Effect>) {
 /// Submits the next thing in line, if any.
 pub fn idle(model: &mut Model, fx: &mut Vec<Effect>) {
     let split = model.tune.split;
-    if let Some(pinned) = model.tune.pinned.as_ref().filter(|pinned| pinned.board.split != split) {
+    if let Some(pinned) = model.tune.pinned.as_ref().filter(|pinned| !pinned.is_known_on(split)) {
         let (setting, tuned_on_test) = (pinned.setting.clone(), pinned.setting.tuned_on_test);
         if check(model, &setting).is_ok() {
             let job = job(model, &setting, JobKind::Preview, split, None);

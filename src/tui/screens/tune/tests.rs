@@ -86,6 +86,19 @@ fn a_newcomer_reads_what_got_better_and_what_got_worse() {
 }
 
 #[test]
+fn who_is_faster_than_the_first_preview_can_still_compare() {
+    let mut model = script::model(120, 37);
+    let mut fx = Vec::new();
+    opened(&mut model, &mut fx);
+    command(&mut model, "tune.more", &mut fx);
+    command(&mut model, "tune.more", &mut fx);
+    finish_all(&mut model, &mut fx);
+    let text = shot(&model).text();
+    assert!(text.contains("λ=0.4 vs λ=0.3") && text.contains("▲ better for"), "{text}");
+    assert!(submitted(&mut fx).is_empty(), "nothing is left to do");
+}
+
+#[test]
 fn old_numbers_stay_until_new_ones_come() {
     let mut model = started(80, 21);
     let mut fx = Vec::new();
