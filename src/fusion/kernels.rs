@@ -6,6 +6,7 @@ pub(super) mod chunks;
 pub(super) mod conflict;
 pub(super) mod dare;
 mod disjoint;
+mod eigen;
 pub(super) mod elementwise;
 pub(super) mod largest;
 pub(super) mod min_norm;

@@ -4,10 +4,11 @@
 //! that side. That squares the condition number, so where the singular values asked for span too many decades, a full
 //! bidiagonal SVD does it again. Results are meant to be used in products u·vᵀ, which do not depend on signs.
 
+use super::eigen::eigen;
 use crate::weights::TensorInfo;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 /// A matrix in row-major order, as tensors are stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,7 +140,7 @@ pub(in crate::fusion) fn leading(a: MatRef<'_, f64>, k: usize) -> Result<Svd> {
     if k == 0 || n == 0 {
         return Ok(Svd::zero(a.nrows(), n, k));
     }
-    let (squares, vectors) = eigen(&gram(a))?;
+    let (squares, v) = eigen(&gram(a), k)?;
     let (largest, smallest) = (squares[n - 1], squares[n - k]);
     if largest <= 0.0 {
         return Ok(Svd::zero(a.nrows(), n, k));
@@ -147,7 +148,6 @@ pub(in crate::fusion) fn leading(a: MatRef<'_, f64>, k: usize) -> Result<Svd> {
     if smallest < LEADING * largest {
         return bidiagonal(a, k);
     }
-    let v = Mat::from_fn(n, k, |i, j| vectors[(i, n - 1 - j)]);
     let mut u = Mat::zeros(a.nrows(), k);
     matmul(u.as_mut(), Accum::Replace, a, v.as_ref(), 1.0, Par::Seq);
     let s: Vec<f64> = (0..k).map(|j| u.col(j).norm_l2()).collect();
@@ -167,7 +167,7 @@ pub(in crate::fusion) fn polar(a: MatRef<'_, f64>) -> Result<Polar> {
     if n == 0 {
         return Ok(Polar { factor: Dense::zeros(rows, columns), nuclear: 0.0 });
     }
-    let (squares, vectors) = eigen(&gram(if rows < columns { a.transpose() } else { a }))?;
+    let (squares, vectors) = eigen(&gram(if rows < columns { a.transpose() } else { a }), n)?;
     if squares[n - 1] <= 0.0 {
         return Ok(Polar { factor: Dense::zeros(rows, columns), nuclear: 0.0 });
     }
@@ -176,7 +176,7 @@ pub(in crate::fusion) fn polar(a: MatRef<'_, f64>) -> Result<Polar> {
         return Ok(Polar { factor: svd.compose(|_| 1.0), nuclear: svd.s.iter().sum() });
     }
     // (AᵀA)^(−1/2) = R·Rᵀ; only one triangle is computed.
-    let half = scaled(vectors.as_ref(), |j| squares[j].powf(-0.25));
+    let half = scaled(vectors.as_ref(), |j| squares[n - 1 - j].powf(-0.25));
     let root = mirrored(gram(half.transpose()));
     let factor = if rows < columns { Dense::product(root.as_ref(), a) } else { Dense::product(a, root.as_ref()) };
     Ok(Polar { factor, nuclear: squares.iter().map(|square| square.sqrt()).sum() })
@@ -203,13 +203,6 @@ fn mirrored(mut lower: Mat<f64>) -> Mat<f64> {
 /// aᵀa
 pub(in crate::fusion) fn gram_of(a: MatRef<'_, f64>) -> Mat<f64> {
     mirrored(gram(a))
-}
-
-/// Eigenvalues in rising order, and eigenvectors, of a symmetric matrix whose lower triangle is given.
-fn eigen(lower: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-    let eigen = lower.self_adjoint_eigen(Side::Lower).map_err(|_| NoConvergence)?;
-    let values = eigen.S().column_vector().iter().copied().collect();
-    Ok((values, eigen.U().to_owned()))
 }
 
 /// The slower route, exact for singular values of any size.
