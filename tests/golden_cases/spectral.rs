@@ -52,7 +52,7 @@ impl Ours {
         context(|cx| match method.run(&set, pool, cx)? {
             Fused::Linear(plan) => plan.materialise(pool, cx),
             Fused::Weights(weights) => Ok(weights),
-            _ => Err(FusionError::NotFinite { tensor: "not weights".to_owned() }),
+            Fused::Ensemble(_) => Err(FusionError::NotFinite { tensor: "not weights".to_owned() }),
         })
     }
 }

@@ -10,7 +10,7 @@ use faer::linalg::householder::{
     apply_block_householder_sequence_on_the_left_in_place_with_conj,
 };
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
-use faer::{Conj, Mat, Par};
+use faer::{Conj, Mat, Par, Spec};
 
 /// All eigenvalues in rising order, and the eigenvectors of the `k` largest, the last of them first; of a matrix whose
 /// lower triangle is given.
@@ -28,9 +28,9 @@ pub(super) fn eigen(lower: &Mat<f64>, k: usize) -> Result<(Vec<f64>, Mat<f64>), 
     let mut reduced = lower.clone();
     let block = recommended_block_size::<f64>(n, n);
     let mut reflectors = Mat::<f64>::zeros(block, n - 1);
-    let mut buffer = MemBuffer::new(tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
+    let mut buffer = MemBuffer::new(tridiag_in_place_scratch::<f64>(n, Par::Seq, Spec::default()));
     let stack = MemStack::new(&mut buffer);
-    tridiag_in_place(reduced.as_mut(), reflectors.as_mut(), Par::Seq, stack, Default::default());
+    tridiag_in_place(reduced.as_mut(), reflectors.as_mut(), Par::Seq, stack, Spec::default());
 
     let mut diagonal = Diag::<f64>::zeros(n);
     let mut beside = Diag::<f64>::zeros(n);
@@ -40,11 +40,11 @@ pub(super) fn eigen(lower: &Mat<f64>, k: usize) -> Result<(Vec<f64>, Mat<f64>), 
     }
     let (mut values, mut inner) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
     // What the whole decomposition needs is more than enough for its middle part.
-    let room = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    let room = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
     let mut buffer = MemBuffer::new(room);
     let (diagonal, beside) = (diagonal.as_ref(), beside.as_ref());
     let (into, stack) = (Some(inner.as_mut()), MemStack::new(&mut buffer));
-    tridiagonal_self_adjoint_evd(diagonal, beside, values.as_mut(), into, Par::Seq, stack, Default::default())
+    tridiagonal_self_adjoint_evd(diagonal, beside, values.as_mut(), into, Par::Seq, stack, Spec::default())
         .map_err(|_| NoConvergence)?;
 
     let mut vectors = Mat::from_fn(n, k, |i, j| inner[(i, n - 1 - j)]);

@@ -67,7 +67,9 @@ fn next_point(products: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let slope = |row: &Vec<f64>| -row.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
     let mut direction: Vec<f64> = products.iter().map(slope).collect();
     let mean = direction.iter().sum::<f64>() / direction.len() as f64;
-    direction.iter_mut().for_each(|x| *x -= mean);
+    for slope in &mut direction {
+        *slope -= mean;
+    }
     let reach = |down: bool| {
         let steps = weights.iter().zip(&direction).filter_map(move |(w, d)| match (down, *d < 0.0, *d > 0.0) {
             (true, true, _) => Some(-w / d),

@@ -41,7 +41,7 @@ mod tests {
         for (at, x, y) in [(0, 2.0, 3.0), (5, 1.0, -2.0), (23, 1.0, 1.0), (7, 9.0, 0.0), (8, 0.0, -4.0)] {
             (a[at], b[at]) = (x, y);
         }
-        let pool = pool(Some(&vec![0.0; ELEMENTS]), &[a, b]);
+        let pool = pool(Some(&[0.0; ELEMENTS]), &[a, b]);
         let at =
             |quantile: f64| fused("trust_region", &[("scaling", Float(1.0)), ("quantile", Float(quantile))], &pool);
         let kept = |quantile: f64| [0, 5, 23, 7, 8].map(|i| at(quantile)[i]);
