@@ -11,6 +11,7 @@ mod kernels;
 mod linear;
 mod masks;
 mod method;
+mod options;
 mod pool;
 pub mod registry;
 mod similarity;

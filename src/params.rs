@@ -14,6 +14,6 @@ mod value;
 pub use error::ParamError;
 pub use schema::json_schema;
 pub use set::ParamSet;
-pub use spec::{Cost, Kind, Scale, Spec, choice, flag, float, int, per_group, per_model, seed, text};
+pub use spec::{Cost, Kind, Scale, Spec, choice, flag, float, int, join, per_group, per_model, seed, text};
 pub use suggest::closest;
 pub use value::{FromValue, PerGroup, PerModel, Value};

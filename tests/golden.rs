@@ -15,6 +15,10 @@ mod merging;
 mod near_tie;
 #[path = "golden_cases/spectral.rs"]
 mod spectral;
+#[path = "golden_cases/plain.rs"]
+mod plain;
+#[path = "golden_cases/recipes.rs"]
+mod recipes;
 #[path = "golden_cases/vision.rs"]
 mod vision;
 
@@ -74,6 +78,7 @@ fn run(root: &Path, case: &Case) -> Outcome {
         return result.unwrap_or_else(Outcome::Failed);
     }
     let result = match case.family.as_str() {
+        _ if recipes::knows(case) => recipes::run(root, case),
         "fusion_bench" | "mergekit" => merging::run(root, case),
         "models" => vision::run(case),
         "moe" => ensembles::run(root, case),

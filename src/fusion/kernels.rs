@@ -2,9 +2,13 @@
 
 pub(super) mod accumulate;
 pub(super) mod adam;
+mod band;
 pub(super) mod chunks;
+pub(super) mod combination;
 pub(super) mod conflict;
+pub(super) mod consensus;
 pub(super) mod dare;
+pub(super) mod delta_merge;
 mod disjoint;
 mod eigen;
 pub(super) mod elementwise;
@@ -13,10 +17,14 @@ pub(super) mod min_norm;
 pub(super) mod moments;
 pub(super) mod names;
 pub(super) mod order;
+pub(super) mod ram;
+pub(super) mod ranks;
 pub(super) mod rows;
 pub(super) mod select;
+pub(super) mod sparsify;
 pub(super) mod spectral;
 pub(super) mod tensors;
 pub(super) mod ties;
+pub(super) mod vectors;
 pub(super) mod vote;
 pub(super) mod wide;

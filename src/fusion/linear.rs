@@ -49,6 +49,12 @@ impl LinearPlan {
         Self { origin, coefficients, groups: Some(Arc::new(Groups::per_tensor(tensors))) }
     }
 
+    /// A plan from the experts' coefficients in each tensor, tensors in the reference's order.
+    pub(super) fn from_tensors(origin: Origin, pool: &Pool, coefficients: &[Vec<f64>]) -> Self {
+        let of = |expert: usize| coefficients.iter().map(|tensor| tensor[expert] as f32).collect();
+        Self::per_tensor(origin, pool, (0..pool.experts().len()).map(of).collect())
+    }
+
     /// Computes the fused weights in one pass over all models, on all cores.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ pub trait MaskSource: Sync {
     /// Fills `keep` for the elements from `offset` on of the flattened tensor; `expert` is the expert's slot in the
     /// pool, `drop` the share of elements to drop.
     fn keep(&self, expert: usize, tensor: &str, offset: usize, drop: f64, keep: &mut [bool]);
+
+    /// The same with a probability to be dropped for each element, in the order of `keep`.
+    fn keep_each(&self, expert: usize, tensor: &str, offset: usize, drops: &[f32], keep: &mut [bool]);
 }
 
 /// The usual masks: each element is dropped with the given probability, independently, by a ChaCha8 stream of its own
@@ -21,15 +24,41 @@ pub struct SeededMasks {
 
 impl MaskSource for SeededMasks {
     fn keep(&self, expert: usize, tensor: &str, offset: usize, drop: f64, keep: &mut [bool]) {
+        let threshold = Threshold::of(drop);
+        self.draw(expert, tensor, offset, keep, |key, position, bytes, keep| {
+            threshold.compare(key, position, bytes, keep);
+        });
+    }
+
+    fn keep_each(&self, expert: usize, tensor: &str, offset: usize, drops: &[f32], keep: &mut [bool]) {
+        self.draw(expert, tensor, offset, keep, |key, position, bytes, keep| {
+            let drops = &drops[position - offset..][..keep.len()];
+            for (at, ((keep, byte), drop)) in keep.iter_mut().zip(bytes).zip(drops).enumerate() {
+                Threshold::of((*drop).into()).compare(key, position + at, &[*byte], std::slice::from_mut(keep));
+            }
+        });
+    }
+}
+
+impl SeededMasks {
+    /// Hands `decide` the stream's key, the position of some elements, their bytes and where to say what is kept.
+    fn draw(
+        self,
+        expert: usize,
+        tensor: &str,
+        offset: usize,
+        keep: &mut [bool],
+        decide: impl Fn(u64, usize, &[u8], &mut [bool]),
+    ) {
         let mut hash = Sha256::new_with_prefix(b"fusebench mask\0");
         hash.update(self.seed.to_le_bytes());
         hash.update((expert as u64).to_le_bytes());
         hash.update(tensor.as_bytes());
-        let key: [u8; 32] = hash.finalize().into();
-        let mut stream = ChaCha8Rng::from_seed(key);
+        let seed: [u8; 32] = hash.finalize().into();
+        let key = seed.as_chunks::<8>().0.iter().fold(0, |key, part| key ^ u64::from_le_bytes(*part));
+        let mut stream = ChaCha8Rng::from_seed(seed);
         // One byte of the stream an element: the byte's position is the element's.
         stream.set_word_pos((offset / 4) as u128);
-        let threshold = Threshold::of(drop, &key);
         let mut bytes = [0u8; 4096];
         // The stream is drawn in whole words: an offset within one skips the bytes before it.
         let mut skip = offset % 4;
@@ -38,7 +67,7 @@ impl MaskSource for SeededMasks {
             let (now, later) = rest.split_at_mut(rest.len().min(bytes.len() - skip));
             let bytes = &mut bytes[..skip + now.len()];
             stream.fill_bytes(bytes);
-            threshold.compare(position, &bytes[skip..], now);
+            decide(key, position, &bytes[skip..], now);
             position += now.len();
             (skip, rest) = (0, later);
         }
@@ -51,18 +80,16 @@ struct Threshold {
     /// The upper eight bits decide nearly always; 256 if everything is dropped.
     high: u64,
     low: u64,
-    key: u64,
 }
 
 impl Threshold {
-    fn of(drop: f64, key: &[u8; 32]) -> Self {
+    fn of(drop: f64) -> Self {
         let threshold = (drop.clamp(0.0, 1.0) * 2f64.powi(32)).round() as u64;
-        let key = key.as_chunks::<8>().0.iter().fold(0, |key, part| key ^ u64::from_le_bytes(*part));
-        Self { high: threshold >> 24, low: threshold & 0xff_ffff, key }
+        Self { high: threshold >> 24, low: threshold & 0xff_ffff }
     }
 
     /// Keeps the elements whose number is at least the threshold.
-    fn compare(&self, position: usize, bytes: &[u8], keep: &mut [bool]) {
+    fn compare(&self, key: u64, position: usize, bytes: &[u8], keep: &mut [bool]) {
         let Ok(high) = u8::try_from(self.high) else { return keep.fill(false) };
         larger(bytes, high, keep);
         for (run, (bytes, keep)) in bytes.chunks(32).zip(keep.chunks_mut(32)).enumerate() {
@@ -71,7 +98,7 @@ impl Threshold {
             }
             for (at, (&byte, keep)) in bytes.iter().zip(keep).enumerate() {
                 if byte == high {
-                    *keep = low_bits(self.key, position + run * 32 + at) >= self.low;
+                    *keep = low_bits(key, position + run * 32 + at) >= self.low;
                 }
             }
         }
@@ -114,6 +141,20 @@ mod tests {
             SeededMasks { seed: 7 }.keep(2, "a.weight", start, 0.6, &mut piece);
             assert_eq!(piece, whole[start..end]);
         }
+    }
+
+    #[test]
+    fn a_probability_for_each_element_draws_the_same_numbers() {
+        for drop in [0.0, 0.25, 0.5, 0.7, 1.0f32] {
+            let mut each = vec![false; 5000];
+            SeededMasks { seed: 7 }.keep_each(2, "a.weight", 0, &vec![drop; 5000], &mut each);
+            assert_eq!(each, mask(7, 2, "a.weight", drop.into(), 5000), "{drop}");
+        }
+        let drops: Vec<f32> = (0..100_000).map(|at| if at % 2 == 0 { 0.1 } else { 0.8 }).collect();
+        let mut keep = vec![false; drops.len()];
+        SeededMasks { seed: 7 }.keep_each(2, "a.weight", 0, &drops, &mut keep);
+        let kept = |odd: usize| keep.iter().skip(odd).step_by(2).filter(|keep| **keep).count() as f64 / 50_000.0;
+        assert!((kept(0) - 0.9).abs() < 0.006 && (kept(1) - 0.2).abs() < 0.008, "{} {}", kept(0), kept(1));
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub fn params(method: &Method, given: &[(&str, Value)]) -> ParamSet {
     ParamSet::checked(method.specs, given.iter().cloned()).unwrap()
 }
 
+/// As many of the experts as the method takes.
+pub fn fitting<'a, T>(method: &Method, experts: &'a [T]) -> &'a [T] {
+    &experts[..experts.len().min(method.needs.max_models.unwrap_or(usize::MAX))]
+}
+
 /// Runs a method and computes its weights.
 pub fn fuse(id: &str, given: &[(&str, Value)], pool: &Pool) -> Result<StateDict, FusionError> {
     let method = find(id)?;

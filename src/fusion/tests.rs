@@ -4,4 +4,5 @@
 mod faults;
 mod identities;
 mod machines;
+mod recipes;
 mod reuse;

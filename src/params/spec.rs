@@ -201,3 +201,15 @@ pub const fn seed(default: u64) -> Spec {
 pub const fn text(default: &'static str) -> Spec {
     Spec::new(Kind::Text { default })
 }
+
+/// The declarations of two groups of parameters, one after the other; `N` is their number. For [`params!`](crate::params!).
+#[must_use]
+pub const fn join<const N: usize>(first: &[Spec], second: &[Spec]) -> [Spec; N] {
+    let mut all = [flag(false); N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}

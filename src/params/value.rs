@@ -176,15 +176,24 @@ impl PerModel {
     /// # Errors
     /// When a list of another length was given; `name` is the parameter's, for the message.
     pub fn resolve(&self, name: &str, models: usize) -> Result<Vec<f32>, ParamError> {
+        Ok(self.resolve_exact(name, models)?.into_iter().map(|x| x as f32).collect())
+    }
+
+    /// As [`resolve`](Self::resolve), for what is multiplied by counts: 0.7 of ten elements are seven, and 0.7 in f32 is
+    /// less than that.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_exact(&self, name: &str, models: usize) -> Result<Vec<f64>, ParamError> {
         match &self.0 {
-            Value::List(list) if list.len() == models => Ok(list.iter().map(|&x| x as f32).collect()),
+            Value::List(list) if list.len() == models => Ok(list.clone()),
             Value::List(list) => Err(ParamError::WrongLength {
                 name: name.to_owned(),
                 got: list.len(),
                 expected: models,
                 per: "one per expert",
             }),
-            value => Ok(vec![value.as_f64().unwrap_or_default() as f32; models]),
+            value => Ok(vec![value.as_f64().unwrap_or_default(); models]),
         }
     }
 }

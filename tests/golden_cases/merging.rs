@@ -67,11 +67,7 @@ fn needs_base(case: &Case) -> std::result::Result<bool, Skip> {
             | "dare_ties_merging"
             | "dare_simple_average",
         )
-        | ("mergekit", "task_arithmetic" | "model_stock") => Ok(true),
-        ("mergekit", "ties") => Err("ties: mergekit trims each tensor by itself".to_owned()),
-        ("mergekit", "dare_linear" | "dare_ties") => {
-            Err(format!("{}: mergekit keeps each delta's L1 norm", case.method()))
-        }
+        | ("mergekit", "model_stock") => Ok(true),
         (_, other) => Err(format!("{other}: not built yet")),
     }
 }
@@ -92,16 +88,6 @@ fn translate(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, S
             let weights = case.per_model("weight", &inputs.experts)?.ok_or("no weights")?;
             let normalize = Value::Bool(case.flag("normalize").unwrap_or(true));
             method("weighted_average", vec![("weights", Value::List(weights)), ("normalize", normalize)])
-        }
-        "task_arithmetic" if case.family == "mergekit" => {
-            let mut weights = case.per_model("weight", &inputs.experts)?.ok_or("no weights")?;
-            let sum: f64 = weights.iter().sum();
-            let divisor = if case.flag("normalize").unwrap_or(false) { sum } else { 1.0 };
-            let lambda = case.number("lambda").unwrap_or(1.0);
-            for weight in &mut weights {
-                *weight *= lambda / divisor;
-            }
-            method("task_wise", vec![("scaling", Value::List(weights))])
         }
         "task_arithmetic" => method("task_arithmetic", vec![scaling(0.3)]),
         "linear_interpolation" => {
@@ -141,9 +127,6 @@ fn translate(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, S
         "ties_merging" => method("ties", ties(case, 0.3)),
         "magmax" => method("magmax", vec![scaling(0.5)]),
         "model_stock" if case.family == "mergekit" => {
-            if case.flag("filter_wise").unwrap_or(false) {
-                return Ok(Err("model_stock: one ratio per row (filter_wise) is not built yet".to_owned()));
-            }
             method("model_stock", vec![("average", Value::Text("cosines".to_owned()))])
         }
         "model_stock" => Ok(Ok(Ours::ModelStock(crate::case::strings(case.param("ignore_keys"))))),
@@ -214,6 +197,16 @@ fn layer_wise(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, 
     Ok(Ok(Ours::PerTensor(table.collect())))
 }
 
+/// Runs one of our methods on the case's models; also returns the plan of what is linear.
+pub fn fuse_method(
+    id: &'static str,
+    params: &[(&'static str, Value)],
+    inputs: &Inputs,
+    masks: Option<&dyn MaskSource>,
+) -> Result<(StateDict, Option<LinearPlan>)> {
+    fuse(&Ours::Method { id, params: params.to_vec() }, inputs, masks)
+}
+
 /// Runs our method; also returns the plan of what is linear, for its exact value.
 fn fuse(ours: &Ours, inputs: &Inputs, masks: Option<&dyn MaskSource>) -> Result<(StateDict, Option<LinearPlan>)> {
     let pool = &inputs.pool;
@@ -268,16 +261,16 @@ fn linear(id: &str, params: &[(&'static str, Value)], inputs: &Inputs) -> Option
 }
 
 /// The masks that the peer drew.
-struct GivenMasks<'a> {
-    experts: &'a [String],
-    masks: &'a Checkpoint,
+pub struct GivenMasks<'a> {
+    pub experts: &'a [String],
+    pub masks: &'a Checkpoint,
     /// Masks that were asked for, with whether they exist.
-    asked: Mutex<BTreeSet<(String, bool)>>,
+    pub asked: Mutex<BTreeSet<(String, bool)>>,
 }
 
 impl GivenMasks<'_> {
     /// All masks stored, and no others, must have been used.
-    fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let asked = self.asked.lock().map_err(|error| error.to_string())?;
         if let Some((name, _)) = asked.iter().find(|(_, exists)| !exists) {
             return Err(format!("we drop from a tensor that the peer kept whole: no `{name}`"));
@@ -304,6 +297,10 @@ impl MaskSource for GivenMasks<'_> {
             let bytes = &mask.raw()[offset..offset + keep.len()];
             keep.iter_mut().zip(bytes).for_each(|(keep, byte)| *keep = *byte != 0);
         }
+    }
+
+    fn keep_each(&self, expert: usize, tensor: &str, offset: usize, _: &[f32], keep: &mut [bool]) {
+        self.keep(expert, tensor, offset, 0.0, keep);
     }
 }
 

@@ -1,6 +1,7 @@
 //! All float tensors of a model, chunk by chunk on all cores, with progress and cancellation.
 
 use super::rows::Scratch;
+use crate::cancel::Cancel;
 use crate::fusion::{Context, FusionError};
 use crate::weights::{DType, Data, Tensor};
 use rayon::prelude::*;
@@ -32,6 +33,20 @@ pub(in crate::fusion) fn for_chunks(
     cx: &mut Context<'_>,
     body: impl Fn(&Piece, &mut [f32], &mut Scratch) -> Result<(), FusionError> + Sync,
 ) -> Result<(), FusionError> {
+    for_row_chunks(tensors, |_| 1, select, cx, body)
+}
+
+/// As [`for_chunks`], with chunks of whole rows: `row` gives a tensor's elements a row.
+///
+/// # Errors
+/// As [`for_chunks`].
+pub(in crate::fusion) fn for_row_chunks(
+    tensors: &mut [Tensor],
+    row: impl Fn(usize) -> usize,
+    select: impl Fn(usize) -> bool,
+    cx: &mut Context<'_>,
+    body: impl Fn(&Piece, &mut [f32], &mut Scratch) -> Result<(), FusionError> + Sync,
+) -> Result<(), FusionError> {
     let total = tensors.len();
     let cancel = cx.cancel;
     let run = |batch: &mut Vec<(Piece, &mut [f32], DType, &str)>| {
@@ -48,8 +63,9 @@ pub(in crate::fusion) fn for_chunks(
         if !select(at) {
             continue;
         }
-        for (index, out) in values.chunks_mut(CHUNK).enumerate() {
-            let start = index * CHUNK;
+        let chunk = chunk_of(row(at));
+        for (index, out) in values.chunks_mut(chunk).enumerate() {
+            let start = index * chunk;
             waiting += out.len();
             batch.push((Piece { tensor: at, range: start..start + out.len() }, out, *dtype, name.as_str()));
             if waiting >= BATCH {
@@ -74,10 +90,22 @@ pub(in crate::fusion) fn for_chunks(
 /// Cancellation, at the next chunk.
 pub(in crate::fusion) fn map_chunks<R: Send>(
     lengths: impl Iterator<Item = (usize, usize)>,
-    cancel: &crate::cancel::Cancel,
+    cancel: &Cancel,
     body: impl Fn(&Piece, &mut Scratch) -> R + Sync,
 ) -> Result<Vec<(Piece, R)>, FusionError> {
-    pieces(lengths)
+    map_row_chunks(lengths.map(|(tensor, length)| (tensor, length, 1)), cancel, body)
+}
+
+/// As [`map_chunks`], with chunks of whole rows: tensors are given by index, length and elements a row.
+///
+/// # Errors
+/// As [`map_chunks`].
+pub(in crate::fusion) fn map_row_chunks<R: Send>(
+    tensors: impl Iterator<Item = (usize, usize, usize)>,
+    cancel: &Cancel,
+    body: impl Fn(&Piece, &mut Scratch) -> R + Sync,
+) -> Result<Vec<(Piece, R)>, FusionError> {
+    row_pieces(tensors)
         .into_par_iter()
         .with_min_len(4)
         .map_init(Scratch::default, |scratch, piece| {
@@ -90,10 +118,21 @@ pub(in crate::fusion) fn map_chunks<R: Send>(
 
 /// The chunks of tensors given by index and length.
 pub(in crate::fusion) fn pieces(lengths: impl Iterator<Item = (usize, usize)>) -> Vec<Piece> {
-    let chunks = |(tensor, length): (usize, usize)| {
-        (0..length).step_by(CHUNK).map(move |start| Piece { tensor, range: start..length.min(start + CHUNK) })
+    row_pieces(lengths.map(|(tensor, length)| (tensor, length, 1)))
+}
+
+fn row_pieces(tensors: impl Iterator<Item = (usize, usize, usize)>) -> Vec<Piece> {
+    let chunks = |(tensor, length, row): (usize, usize, usize)| {
+        let chunk = chunk_of(row);
+        (0..length).step_by(chunk).map(move |start| Piece { tensor, range: start..length.min(start + chunk) })
     };
-    lengths.flat_map(chunks).collect()
+    tensors.flat_map(chunks).collect()
+}
+
+/// The elements of a chunk of whole rows: as many as fit, and at least one.
+fn chunk_of(row: usize) -> usize {
+    let row = row.max(1);
+    (CHUNK / row).max(1) * row
 }
 
 /// Whether every value is finite and stays so when rounded to `dtype`.

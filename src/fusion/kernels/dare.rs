@@ -48,7 +48,7 @@ impl Dare {
 
 wide! {
     /// Scales what is kept, and makes the rest zero.
-    fn apply_mask(delta: &mut [f32], keep: &[bool], scale: f32) = apply_mask_body
+    pub(super) fn apply_mask(delta: &mut [f32], keep: &[bool], scale: f32) = apply_mask_body
 }
 
 #[inline(always)]

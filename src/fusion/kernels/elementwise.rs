@@ -1,6 +1,6 @@
 //! Methods that look at one element of base and experts at a time.
 
-use super::chunks::for_chunks;
+use super::chunks::{Piece, for_chunks};
 use super::rows::{blank, rows};
 use crate::fusion::{Context, FusionError, Pool};
 use crate::weights::StateDict;
@@ -18,6 +18,18 @@ pub(in crate::fusion) fn elementwise(
     cx: &mut Context<'_>,
     kernel: impl Fn(&[f32], &[&[f32]], &mut [f32]) + Sync,
 ) -> Result<StateDict, FusionError> {
+    elementwise_by_tensor(pool, cx, |_, base, experts, out| kernel(base, experts, out))
+}
+
+/// As [`elementwise`], for a kernel that is also told where the elements lie.
+///
+/// # Errors
+/// As [`elementwise`].
+pub(in crate::fusion) fn elementwise_by_tensor(
+    pool: &Pool,
+    cx: &mut Context<'_>,
+    kernel: impl Fn(&Piece, &[f32], &[&[f32]], &mut [f32]) + Sync,
+) -> Result<StateDict, FusionError> {
     let rows = rows(pool)?;
     let all: Vec<usize> = (0..pool.experts().len()).collect();
     let mut fused = blank(&rows);
@@ -28,8 +40,9 @@ pub(in crate::fusion) fn elementwise(
         |piece, out, scratch| {
             for (index, out) in out.chunks_mut(BLOCK).enumerate() {
                 let start = piece.range.start + index * BLOCK;
-                let range = start..start + out.len();
-                rows[piece.tensor].read(&all, &range, &mut scratch.decode, |base, experts| kernel(base, experts, out));
+                let block = Piece { tensor: piece.tensor, range: start..start + out.len() };
+                rows[piece.tensor]
+                    .read(&all, &block.range, &mut scratch.decode, |base, experts| kernel(&block, base, experts, out));
             }
             Ok(())
         },

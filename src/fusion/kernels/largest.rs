@@ -26,7 +26,8 @@ pub(in crate::fusion) fn largest(
     }
     let rank = (entries - ((entries as f64 * density) as usize).min(entries)).max(1);
     let deltas = Plain { rows: &rows, all: (0..pool.experts().len()).collect() };
-    kth_magnitudes(&deltas, lengths(), &[], rank, cx.cancel)
+    let ranks = vec![rank; pool.experts().len()];
+    kth_magnitudes(&deltas, lengths(), &[], &ranks, cx.cancel)
 }
 
 /// Task vectors as they are.

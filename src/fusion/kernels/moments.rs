@@ -25,6 +25,15 @@ pub(in crate::fusion) struct Products {
 }
 
 impl Products {
+    pub(super) fn new(experts: usize, sums: Vec<f64>) -> Self {
+        Self { experts, sums, base: 0.0 }
+    }
+
+    /// How many experts there are.
+    pub(in crate::fusion) fn experts(&self) -> usize {
+        self.experts
+    }
+
     /// ⟨i, j⟩
     pub(in crate::fusion) fn at(&self, i: usize, j: usize) -> f64 {
         let (i, j) = (i.min(j), i.max(j));
@@ -56,6 +65,12 @@ pub(in crate::fusion) fn products(pool: &Pool, of: Of, cx: &mut Context<'_>) -> 
     Ok(products)
 }
 
+/// The scalar products of one slice of every model.
+pub(super) fn products_of(of: Of, base: &[f32], experts: &[&[f32]]) -> Products {
+    let (base, sums) = gram(of, base, experts);
+    Products { experts: experts.len(), sums, base }
+}
+
 /// Elements whose f64 copies of some models fit into the nearest caches.
 const BLOCK: usize = 512;
 
@@ -63,17 +78,18 @@ const BLOCK: usize = 512;
 fn gram(of: Of, base: &[f32], experts: &[&[f32]]) -> (f64, Vec<f64>) {
     let count = experts.len();
     let (mut square, mut sums) = (0.0, vec![0.0; count * (count + 1) / 2]);
-    let mut wide = vec![0.0f64; (count + 1) * BLOCK];
     let length = experts.first().map_or(base.len(), |expert| expert.len());
-    for start in (0..length).step_by(BLOCK) {
-        let block = start..length.min(start + BLOCK);
+    let room = BLOCK.min(length.max(1));
+    let mut wide = vec![0.0f64; (count + 1) * room];
+    for start in (0..length).step_by(room) {
+        let block = start..length.min(start + room);
         // The base, and then the experts or their task vectors; what is beyond the end is zero.
-        let (zeroth, vectors) = wide.split_at_mut(BLOCK);
+        let (zeroth, vectors) = wide.split_at_mut(room);
         zeroth.fill(0.0);
         if !base.is_empty() {
             zeroth.iter_mut().zip(&base[block.clone()]).for_each(|(wide, &x)| *wide = x.into());
         }
-        for (vector, expert) in vectors.chunks_exact_mut(BLOCK).zip(experts) {
+        for (vector, expert) in vectors.chunks_exact_mut(room).zip(experts) {
             vector.fill(0.0);
             let expert = &expert[block.clone()];
             match of {
@@ -85,7 +101,7 @@ fn gram(of: Of, base: &[f32], experts: &[&[f32]]) -> (f64, Vec<f64>) {
             }
         }
         square += dot(zeroth, zeroth);
-        let vector = |at: usize| &vectors[at * BLOCK..(at + 1) * BLOCK];
+        let vector = |at: usize| &vectors[at * room..(at + 1) * room];
         let pairs = (0..count).flat_map(|i| (i..count).map(move |j| (i, j)));
         sums.iter_mut().zip(pairs).for_each(|(sum, (i, j))| *sum += dot(vector(i), vector(j)));
     }

@@ -43,6 +43,14 @@ pub(in crate::fusion) fn blank(rows: &[Row<'_>]) -> StateDict {
     StateDict::new(rows.par_iter().map(tensor).collect())
 }
 
+/// Elements of a tensor that belong to one output: the weights of a row, or all of a vector.
+pub(in crate::fusion) fn row_length(info: &TensorInfo) -> usize {
+    match info.shape.as_slice() {
+        [_, rest @ ..] if !rest.is_empty() => rest.iter().product(),
+        _ => info.len(),
+    }
+}
+
 /// Buffers of one worker, kept from chunk to chunk.
 #[derive(Debug, Default)]
 pub(in crate::fusion) struct Scratch {
@@ -66,6 +74,12 @@ pub(in crate::fusion) struct Work {
     pub keep: Vec<bool>,
     /// What is kept of all task vectors, expert after expert.
     pub kept: Vec<f32>,
+    /// The probability of each element to be dropped.
+    pub drops: Vec<f32>,
+    /// The elements of a row, in order of their magnitudes.
+    pub order: Vec<u32>,
+    /// The election's sums, and what the merged elements are divided by.
+    pub election: [Vec<f32>; 2],
 }
 
 /// So many experts are handed to a kernel without a heap allocation.

@@ -13,7 +13,7 @@ use crate::fusion::FusionError;
 use rayon::prelude::*;
 
 /// What is looked through, chunk by chunk: calls back with each expert's slot and its part of the task vector.
-pub(super) trait Deltas: Sync {
+pub(in crate::fusion) trait Deltas: Sync {
     fn experts(&self) -> usize;
     fn visit(&self, piece: &Piece, scratch: &mut Scratch, visitor: &mut dyn FnMut(usize, &[f32]));
     fn name(&self, tensor: usize) -> &str;
@@ -26,7 +26,7 @@ const RUN: usize = 1024;
 /// The bracket reaches so far, as a share of all entries, to both sides of the value that the sample suggests.
 const MARGIN: f64 = 0.003;
 
-/// The `rank`-th smallest magnitude (from 1) of each expert over all pieces and its own `extra` values.
+/// Each expert's `rank`-th smallest magnitude (from 1) over all pieces and its own `extra` values.
 ///
 /// # Errors
 /// A task vector that is not finite; cancellation.
@@ -34,10 +34,10 @@ pub(super) fn kth_magnitudes(
     deltas: &impl Deltas,
     lengths: impl Iterator<Item = (usize, usize)>,
     extra: &[Vec<f32>],
-    rank: usize,
+    ranks: &[usize],
     cancel: &Cancel,
 ) -> Result<Vec<f32>, FusionError> {
-    let search = Search { deltas, pieces: pieces(lengths), extra, rank, cancel };
+    let search = Search { deltas, pieces: pieces(lengths), extra, ranks, cancel };
     let entries: usize = search.pieces.iter().map(|piece| piece.range.len()).sum();
     if entries >= 8 * SAMPLE
         && let Some(found) = search.by_sample(entries)?
@@ -51,7 +51,8 @@ struct Search<'a, D> {
     deltas: &'a D,
     pieces: Vec<Piece>,
     extra: &'a [Vec<f32>],
-    rank: usize,
+    /// One for each expert.
+    ranks: &'a [usize],
     cancel: &'a Cancel,
 }
 
@@ -97,7 +98,8 @@ impl<D: Deltas> Search<'_, D> {
             },
             concatenate,
         )?;
-        let brackets: Vec<(u32, u32)> = sample.into_iter().map(|sample| self.bracket(sample, entries)).collect();
+        let samples = sample.into_iter().zip(self.ranks);
+        let brackets: Vec<(u32, u32)> = samples.map(|(sample, rank)| bracket(sample, *rank, entries)).collect();
         // What overflows cannot help any more.
         let room = (entries as f64 * MARGIN * 8.0) as usize + 1024;
         let empty = || vec![Inside::default(); experts];
@@ -114,11 +116,11 @@ impl<D: Deltas> Search<'_, D> {
         for (expert, extra) in self.extra.iter().enumerate() {
             count(&mut inside, expert, extra);
         }
-        let value = |Inside { below, mut values }: Inside| {
-            let at = (self.rank as u64).checked_sub(below + 1)? as usize;
+        let value = |(Inside { below, mut values }, rank): (Inside, &usize)| {
+            let at = (*rank as u64).checked_sub(below + 1)? as usize;
             (values.len() <= room && at < values.len()).then(|| f32::from_bits(*values.select_nth_unstable(at).1))
         };
-        Ok(inside.into_iter().map(value).collect())
+        Ok(inside.into_iter().zip(self.ranks).map(value).collect())
     }
 
     /// Runs at even distances over the whole model, so that every tensor is in the sample with its share.
@@ -135,23 +137,11 @@ impl<D: Deltas> Search<'_, D> {
         runs
     }
 
-    /// Where the wanted value lies, as bits, if the sample is like the whole.
-    fn bracket(&self, mut sample: Vec<u32>, entries: usize) -> (u32, u32) {
-        let share = self.rank as f64 / entries as f64;
-        let mut at = |share: f64| {
-            let last = sample.len().saturating_sub(1);
-            let index = (share * sample.len() as f64) as usize;
-            if sample.is_empty() { 0 } else { *sample.select_nth_unstable(index.min(last)).1 }
-        };
-        let low = if share - MARGIN <= 0.0 { 0 } else { at(share - MARGIN) };
-        let high = if share + MARGIN >= 1.0 { u32::MAX } else { at(share + MARGIN) };
-        (low, high)
-    }
-
     fn by_histogram(&self) -> Result<Vec<f32>, FusionError> {
         let experts = self.deltas.experts();
         let high = self.histograms(1 << 15, &|_, bits| Some(bits >> 16))?;
-        let found: Vec<(u32, u64)> = high.iter().map(|bins| locate(bins, self.rank as u64)).collect();
+        let found: Vec<(u32, u64)> =
+            high.iter().zip(self.ranks).map(|(bins, &rank)| locate(bins, rank as u64)).collect();
         let low = self.histograms(1 << 16, &|expert, bits| (bits >> 16 == found[expert].0).then_some(bits & 0xffff))?;
         let value = |expert: usize| {
             let (bin, left) = found[expert];
@@ -188,6 +178,19 @@ impl<D: Deltas> Search<'_, D> {
         }
         Ok(total)
     }
+}
+
+/// Where the `rank`-th value lies, as bits, if the sample is like the whole.
+fn bracket(mut sample: Vec<u32>, rank: usize, entries: usize) -> (u32, u32) {
+    let share = rank as f64 / entries as f64;
+    let mut at = |share: f64| {
+        let last = sample.len().saturating_sub(1);
+        let index = (share * sample.len() as f64) as usize;
+        if sample.is_empty() { 0 } else { *sample.select_nth_unstable(index.min(last)).1 }
+    };
+    let low = if share - MARGIN <= 0.0 { 0 } else { at(share - MARGIN) };
+    let high = if share + MARGIN >= 1.0 { u32::MAX } else { at(share + MARGIN) };
+    (low, high)
 }
 
 /// One expert's values in and below its bracket.
@@ -228,7 +231,7 @@ fn collect_body(values: &[f32], (low, high): (u32, u32), room: usize, inside: &m
 }
 
 /// The magnitude as bits.
-fn bits(x: f32) -> u32 {
+pub(super) fn bits(x: f32) -> u32 {
     x.to_bits() & 0x7fff_ffff
 }
 
@@ -291,8 +294,10 @@ mod tests {
         let cancel = Cancel::default();
         for share in [0.0, 0.003, 0.2, 0.8, 0.998, 1.0] {
             let rank = ((entries as f64 * share) as usize).max(1);
+            let ranks = [rank; 3];
             let lengths = [(0, plain.1), (1, entries - plain.1)].into_iter();
-            let search = Search { deltas: &plain, pieces: pieces(lengths), extra: &extra, rank, cancel: &cancel };
+            let search =
+                Search { deltas: &plain, pieces: pieces(lengths), extra: &extra, ranks: &ranks, cancel: &cancel };
             let expected: Vec<f32> = (0..3)
                 .map(|expert| {
                     let all = plain.0[expert].iter().chain(&extra[expert]);
@@ -305,7 +310,8 @@ mod tests {
                 assert_eq!(found, expected, "{share}");
             }
             let smooth = Plain(vec![plain.0[0].clone()], plain.1);
-            let search = Search { deltas: &smooth, pieces: search.pieces, extra: &[], rank, cancel: &cancel };
+            let search =
+                Search { deltas: &smooth, pieces: search.pieces, extra: &[], ranks: &ranks[..1], cancel: &cancel };
             let mut sizes: Vec<f32> = smooth.0[0].iter().map(|x| x.abs()).collect();
             let expected = *sizes.select_nth_unstable_by(rank - 1, f32::total_cmp).1;
             assert_eq!(search.by_sample(entries).unwrap(), Some(vec![expected]), "the sample misled at {share}");

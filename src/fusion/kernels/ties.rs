@@ -174,7 +174,8 @@ impl TaskVectors<'_> {
         if entries == 0 {
             return Ok(vec![0.0; self.all.len()]);
         }
-        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, rank, cx.cancel)
+        let ranks = vec![rank; self.all.len()];
+        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, &ranks, cx.cancel)
     }
 
     fn visit_with_base(&self, piece: &Piece, Scratch { decode, work }: &mut Scratch, visitor: &mut WithBase<'_>) {

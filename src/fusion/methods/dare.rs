@@ -1,20 +1,14 @@
 //! DARE with task arithmetic (Yu et al. 2023): most of every task vector can be dropped at random.
 
-use crate::fusion::kernels::dare::{Dare, fuse_dropped};
+use crate::fusion::kernels::dare::fuse_dropped;
+use crate::fusion::options::drop;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::{ParamSet, flag, float, seed};
+use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Coefficient of the summed task vectors.
     scaling: f32 = float(0.3, -1.0, 2.0, 0.05).symbol("λ");
-    /// Share of each task vector that is dropped at random.
-    drop: f64 = float(0.5, 0.0, 1.0, 0.05).symbol("p");
-    /// Divide what is kept by 1 − p, so that the task vector keeps its expected size.
-    rescale: bool = flag(true);
-    /// Drop only within the weight matrices of linear layers; keep everything else whole.
-    only_linear: bool = flag(false).advanced();
-    /// Seed of the random masks.
-    seed: u64 = seed(0);
+    ..drop: drop::Params;
 }
 
 pub static METHOD: Method = Method {
@@ -32,6 +26,5 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
-    let dare = Dare { drop: params.drop, rescale: params.rescale, only_linear: params.only_linear, seed: params.seed };
-    fuse_dropped(pool, &dare, params.scaling, cx).map(Fused::Weights)
+    fuse_dropped(pool, &params.drop.dare(), params.scaling, cx).map(Fused::Weights)
 }

@@ -1,19 +1,9 @@
 //! DARE with averaging (Yu et al. 2023): most of every task vector can be dropped at random.
 
-use crate::fusion::kernels::dare::{Dare, fuse_dropped};
+use crate::fusion::kernels::dare::fuse_dropped;
+use crate::fusion::options::drop::Params;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::{ParamSet, flag, float, seed};
-
-crate::params! {
-    /// Share of each task vector that is dropped at random.
-    drop: f64 = float(0.5, 0.0, 1.0, 0.05).symbol("p");
-    /// Divide what is kept by 1 − p, so that the task vector keeps its expected size.
-    rescale: bool = flag(true);
-    /// Drop only within the weight matrices of linear layers; keep everything else whole.
-    only_linear: bool = flag(false).advanced();
-    /// Seed of the random masks.
-    seed: u64 = seed(0);
-}
+use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
     id: "dare_average",
@@ -30,6 +20,5 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
-    let dare = Dare { drop: params.drop, rescale: params.rescale, only_linear: params.only_linear, seed: params.seed };
-    fuse_dropped(pool, &dare, 1.0 / pool.experts().len() as f32, cx).map(Fused::Weights)
+    fuse_dropped(pool, &params.dare(), 1.0 / pool.experts().len() as f32, cx).map(Fused::Weights)
 }

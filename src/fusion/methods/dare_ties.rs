@@ -1,25 +1,18 @@
 //! DARE with TIES: random dropping first, then trimming, sign election and disjoint merging.
 
-use crate::fusion::kernels::dare::Dare;
 use crate::fusion::kernels::ties::{Ties, merge_rule};
+use crate::fusion::options::drop;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::{ParamSet, choice, flag, float, seed};
+use crate::params::{ParamSet, choice, float};
 
 crate::params! {
     /// Coefficient of the merged task vector.
     scaling: f32 = float(0.5, -1.0, 3.0, 0.05).symbol("λ");
-    /// Share of each task vector that is dropped at random, before trimming.
-    drop: f64 = float(0.5, 0.0, 1.0, 0.05).symbol("p");
-    /// Divide what is kept by 1 − p, so that the task vector keeps its expected size.
-    rescale: bool = flag(true);
     /// Share of the largest changes that each expert keeps; 0.2 keeps a fifth, 1 keeps all.
     density: f64 = float(0.2, 0.001, 1.0, 0.05).symbol("k");
-    /// How the kept changes are combined: their sum (FusionBench), mean (paper, mergekit) or the largest.
+    /// How the kept changes are combined: their sum (FusionBench), mean (paper) or the largest.
     merge: String = choice("sum", &["sum", "mean", "max"]);
-    /// Drop only within the weight matrices of linear layers; keep everything else whole.
-    only_linear: bool = flag(false).advanced();
-    /// Seed of the random masks.
-    seed: u64 = seed(0);
+    ..drop: drop::Params;
 }
 
 pub static METHOD: Method = Method {
@@ -37,8 +30,7 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
-    let dare = Dare { drop: params.drop, rescale: params.rescale, only_linear: params.only_linear, seed: params.seed };
     let merge = merge_rule(&params.merge);
-    let ties = Ties { scaling: params.scaling, density: params.density, merge, dare: Some(dare) };
+    let ties = Ties { scaling: params.scaling, density: params.density, merge, dare: Some(params.drop.dare()) };
     ties.fuse(pool, cx).map(Fused::Weights)
 }

@@ -1,12 +1,15 @@
 //! Model Stock (Jang et al. 2024): how far to go from the base towards the mean, read off the angles between experts.
 
 use crate::fusion::kernels::moments::{Of, Products, products};
+use crate::fusion::kernels::vectors::{Along, fuse_vectors};
 use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
-use crate::params::{ParamSet, choice};
+use crate::params::{ParamSet, choice, flag};
 
 crate::params! {
     /// With more than two experts: average the angles between them (FusionBench) or their cosines (paper, mergekit).
     average: String = choice("angles", &["angles", "cosines"]).advanced();
+    /// A ratio of its own for each vector along the last dimension (mergekit), instead of one for each tensor.
+    filter_wise: bool = flag(false).advanced();
 }
 
 pub static METHOD: Method = Method {
@@ -24,10 +27,16 @@ pub static METHOD: Method = Method {
 };
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
-    plan(set, pool, &[], cx).map(Fused::Linear)
+    let params = METHOD.typed(Params::from_set(set))?;
+    if !params.filter_wise {
+        return plan(set, pool, &[], cx).map(Fused::Linear);
+    }
+    let experts = pool.experts().len();
+    let share = |product: &Products| vec![ratio(&params, experts, product) / experts as f64; experts];
+    fuse_vectors(pool, Of::TaskVectors, Along::Last, cx, share).map(Fused::Weights)
 }
 
-/// Model Stock with the plain mean of the experts for the tensors named in `ignore`.
+/// Model Stock tensor by tensor, with the plain mean of the experts for the tensors named in `ignore`.
 ///
 /// # Errors
 /// As every method: parameters that do not fit, cancellation.

@@ -1,14 +1,8 @@
 //! Weighted ensemble: a weighted mean of the experts' outputs.
 
+use crate::fusion::options::weights::Params;
 use crate::fusion::{Context, EnsembleRule, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::{ParamSet, PerModel, flag, per_model};
-
-crate::params! {
-    /// Weight of each expert's output.
-    weights: PerModel = per_model(1.0, -5.0, 5.0, 0.05).symbol("w");
-    /// Divide the weights by their sum, so that only their proportions matter.
-    normalize: bool = flag(true);
-}
+use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
     id: "weighted_ensemble",
@@ -24,10 +18,6 @@ pub static METHOD: Method = Method {
 };
 
 fn fuse(set: &ParamSet, pool: &Pool, _: &mut Context<'_>) -> Result<Fused, FusionError> {
-    let Params { weights, normalize } = METHOD.typed(Params::from_set(set))?;
-    let mut weights = METHOD.typed(weights.resolve("weights", pool.experts().len()))?;
-    if normalize {
-        METHOD.normalize(&mut weights)?;
-    }
+    let weights = METHOD.typed(Params::from_set(set))?.resolve(&METHOD, pool.experts().len())?;
     Ok(Fused::Ensemble(EnsembleRule::Weighted(weights)))
 }

@@ -1,7 +1,7 @@
 //! Pools and parameters that do not fit, numbers that are none, and being cancelled.
 
 use crate::cancel::Cancel;
-use crate::fusion::testing::{ELEMENTS, checkpoint, counter, fuse, fused, model, params, pool, tensor};
+use crate::fusion::testing::{ELEMENTS, checkpoint, counter, fitting, fuse, fused, model, params, pool, tensor};
 use crate::fusion::{Context, Family, Fused, FusionError, METHODS, Pool};
 use crate::params::Value::{Float, List};
 use crate::weights::DType;
@@ -13,13 +13,14 @@ fn two() -> Vec<Vec<f32>> {
 
 #[test]
 fn nan_in_an_expert_is_found_by_every_method() {
-    for id in METHODS.iter().filter(|method| method.family == Family::Merging).map(|method| method.id) {
+    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+        let id = method.id;
         for at in [0, ELEMENTS - 1] {
             for bad in [f32::NAN, f32::INFINITY] {
                 let mut experts = two();
                 experts[0][at] = bad;
                 let given = if id.starts_with("dare") { vec![("drop", Float(0.0))] } else { vec![] };
-                let error = fuse(id, &given, &pool(Some(&[0.0; ELEMENTS]), &experts)).unwrap_err();
+                let error = fuse(id, &given, &pool(Some(&[0.0; ELEMENTS]), fitting(method, &experts))).unwrap_err();
                 assert!(matches!(&error, FusionError::NotFinite { tensor } if !tensor.is_empty()), "{id}: {error}");
             }
         }
@@ -37,10 +38,10 @@ fn what_overflows_the_output_dtype_is_found() {
 
 #[test]
 fn every_method_stops_when_cancelled() {
-    let pool = pool(Some(&[0.0; ELEMENTS]), &two());
     let cancel = Cancel::default();
     cancel.cancel();
     for method in METHODS {
+        let pool = pool(Some(&[0.0; ELEMENTS]), fitting(method, &two()));
         let mut silent = |_, _| {};
         let mut cx = Context::new(&cancel, &mut silent);
         let result = match method.run(&params(method, &[]), &pool, &mut cx) {
@@ -54,8 +55,8 @@ fn every_method_stops_when_cancelled() {
 
 #[test]
 fn progress_ends_at_the_end() {
-    let pool = pool(Some(&[0.0; ELEMENTS]), &two());
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+        let pool = pool(Some(&[0.0; ELEMENTS]), fitting(method, &two()));
         let (cancel, mut last) = (Cancel::default(), None);
         let mut progress = |done, total| last = Some((done, total));
         let mut cx = Context::new(&cancel, &mut progress);
@@ -74,12 +75,9 @@ fn integer_buffers_are_the_bases_in_every_method() {
             tensor("bn.weight", &[2], DType::F32, vec![value; 2]),
         ])
     };
-    let pool = Pool::new(
-        Some(with_counter(7, 0.0)),
-        vec![("a".into(), with_counter(100, 1.0)), ("b".into(), with_counter(200, 3.0))],
-    )
-    .unwrap();
+    let experts = [("a".into(), with_counter(100, 1.0)), ("b".into(), with_counter(200, 3.0))];
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+        let pool = Pool::new(Some(with_counter(7, 0.0)), fitting(method, &experts).to_vec()).unwrap();
         let out = fuse(method.id, &[], &pool).unwrap();
         assert_eq!(out.get("bn.num_batches_tracked"), Some(&counter("bn.num_batches_tracked", 7)), "{}", method.id);
         assert!(out.get("bn.weight").unwrap().values().is_some(), "{}", method.id);
@@ -143,8 +141,9 @@ fn weights_that_do_not_fit_are_refused() {
 #[test]
 fn an_empty_model_is_fused_to_an_empty_model() {
     let empty = || checkpoint(vec![]);
-    let pool = Pool::new(Some(empty()), vec![("a".into(), empty()), ("b".into(), empty())]).unwrap();
+    let experts = [("a".into(), empty()), ("b".into(), empty())];
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+        let pool = Pool::new(Some(empty()), fitting(method, &experts).to_vec()).unwrap();
         assert!(fuse(method.id, &[], &pool).unwrap().tensors().is_empty(), "{}", method.id);
     }
     assert_eq!(model(&[0.0; ELEMENTS]).parameters(), ELEMENTS);

@@ -1,7 +1,7 @@
 //! The same result whatever the number of cores, and where chunks end.
 
 use crate::cancel::Cancel;
-use crate::fusion::testing::{checkpoint, flat, fuse, tensor};
+use crate::fusion::testing::{checkpoint, fitting, flat, fuse, tensor};
 use crate::fusion::{Family, METHODS, Pool, similarity};
 use crate::weights::{Checkpoint, DType};
 
@@ -37,6 +37,7 @@ fn one_core_or_four_make_no_difference() {
     let pool = pool(DType::F32, 2);
     let cores = |count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
     for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+        let pool = Pool::new(pool.base().cloned(), fitting(method, pool.experts()).to_vec()).unwrap();
         let with = |count| flat(&cores(count).install(|| fuse(method.id, &[], &pool)).unwrap());
         assert!(with(1) == with(4), "{}", method.id);
     }

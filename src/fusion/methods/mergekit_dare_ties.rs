@@ -1,0 +1,45 @@
+//! DARE as mergekit computes it, with an election of signs.
+
+use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
+use crate::fusion::kernels::delta_merge::DeltaMerge;
+use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
+use crate::fusion::options::deltas;
+use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::params::{ParamSet, flag, float, seed};
+
+crate::params! {
+    ..deltas: deltas::Params;
+    /// Divide by the weights of the entries that are added, so that only proportions matter.
+    normalize: bool = flag(false);
+    /// Scale what is kept of each tensor to the tensor's ℓ₁ norm before.
+    rescale: bool = flag(true);
+    /// Coefficient of the merged task vector.
+    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).symbol("λ");
+    /// Seed of the random masks.
+    seed: u64 = seed(0);
+}
+
+pub static METHOD: Method = Method {
+    id: "mergekit_dare_ties",
+    name: "DARE-TIES (mergekit)",
+    family: Family::Merging,
+    formula: "θ = θ₀ + λ Σ wᵢ cᵢ mᵢ∘τᵢ over the entries that agree",
+    summary: "mergekit's `dare_ties`: drops random changes, scales the rest of each tensor to the norm it had, \
+              and adds what has the sign of the weighted sum. Unlike the paper's it trims nothing.",
+    reference: "arXiv:2311.03099",
+    specs: Params::SPECS,
+    needs: Needs { base: true, min_models: 1, max_models: None },
+    fuse,
+};
+
+fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+    let params = METHOD.typed(Params::from_set(set))?;
+    let (weights, density) = params.deltas.resolve(&METHOD, pool.experts().len())?;
+    let sparsify =
+        Sparsify { rule: Rule::Random, density, rescale: if params.rescale { Rescale::Norm } else { Rescale::No } };
+    let divide = if params.normalize { Divide::Weights } else { Divide::Nothing };
+    let consensus = Consensus { vote: Vote::Weighted, divide };
+    DeltaMerge { weights, sparsify, consensus, lambda: params.lambda, seed: params.seed }
+        .fuse(pool, cx)
+        .map(Fused::Weights)
+}

@@ -1,0 +1,39 @@
+//! DARE as PEFT computes it, with an election of signs.
+
+use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
+use crate::fusion::kernels::delta_merge::DeltaMerge;
+use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
+use crate::fusion::options::deltas;
+use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::params::{ParamSet, choice, seed};
+
+crate::params! {
+    ..deltas: deltas::Params;
+    /// Elect signs by the sum of the changes, or by how many experts go that way.
+    majority_sign: String = choice("total", &["total", "frequency"]);
+    /// Seed of the random masks.
+    seed: u64 = seed(0);
+}
+
+pub static METHOD: Method = Method {
+    id: "peft_dare_ties",
+    name: "DARE-TIES (PEFT)",
+    family: Family::Merging,
+    formula: "θ = θ₀ + Σ wᵢ mᵢ∘τᵢ/density/(number that agree)",
+    summary: "PEFT's `dare_ties`: drops random changes, divides the rest by the share kept, elects signs \
+              without regard to the weights, and divides the weighted sum of what agrees by its number.",
+    reference: "arXiv:2311.03099",
+    specs: Params::SPECS,
+    needs: Needs { base: true, min_models: 1, max_models: None },
+    fuse,
+};
+
+fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+    let params = METHOD.typed(Params::from_set(set))?;
+    let (weights, density) = params.deltas.resolve(&METHOD, pool.experts().len())?;
+    let vote = if params.majority_sign == "frequency" { Vote::Frequency } else { Vote::Plain };
+    let sparsify = Sparsify { rule: Rule::Random, density, rescale: Rescale::Share };
+    let divide = Divide::Count;
+    let consensus = Consensus { vote, divide };
+    DeltaMerge { weights, sparsify, consensus, lambda: 1.0, seed: params.seed }.fuse(pool, cx).map(Fused::Weights)
+}
