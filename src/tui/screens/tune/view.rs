@@ -20,6 +20,8 @@ use ratatui::layout::Rect;
 const TWO_PANES: (u16, u16) = (72, 16);
 /// From this height on the list of methods stands above the form all the time.
 const LIST_ALWAYS: u16 = 34;
+/// Rows that the form has then.
+const FORM: u16 = 17;
 
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let area = area.intersection(cx.buf.area);
@@ -58,16 +60,16 @@ fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
 }
 
 fn left_column(model: &Model, area: Rect, cx: &mut Cx<'_>) {
-    let methods = menu::height(model) + 2;
-    let form_needs = 14;
-    let always = area.height >= LIST_ALWAYS && area.height >= methods + form_needs;
     let menu_open = model.tune.menu;
     let mut below = area;
-    if always {
+    if area.height >= LIST_ALWAYS {
+        // The list scrolls; the form does not.
+        let methods = (menu::height(model) + 2).min(area.height - FORM);
         let list = Rect { height: methods, ..area };
         below = Rect { y: area.y + methods, height: area.height - methods, ..area };
         let cursor = if let Some(Menu::Methods { cursor }) = menu_open { Some(cursor) } else { None };
-        let inner = pane(cx, list, "methods", cursor.is_some());
+        let title = format!("methods {}", model.catalog.methods.len());
+        let inner = pane(cx, list, &title, cursor.is_some());
         menu::methods(model, cursor, inner, cx);
         if cursor.is_some() {
             let inner = pane(cx, below, "about", false);
