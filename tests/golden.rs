@@ -13,12 +13,12 @@ mod ensembles;
 mod merging;
 #[path = "golden_cases/near_tie.rs"]
 mod near_tie;
-#[path = "golden_cases/spectral.rs"]
-mod spectral;
 #[path = "golden_cases/plain.rs"]
 mod plain;
 #[path = "golden_cases/recipes.rs"]
 mod recipes;
+#[path = "golden_cases/spectral.rs"]
+mod spectral;
 #[path = "golden_cases/vision.rs"]
 mod vision;
 

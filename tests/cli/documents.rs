@@ -41,5 +41,5 @@ fn manual_pages_are_roff() {
 #[test]
 fn the_schema_is_the_one_in_the_repository() {
     let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/schema/preset.json")).unwrap();
-    assert_eq!(stdout(&["schema"]), file, "out of date: cargo run -- schema > assets/schema/preset.json");
+    assert!(stdout(&["schema"]) == file, "out of date: cargo run -- schema > assets/schema/preset.json");
 }

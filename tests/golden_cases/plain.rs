@@ -101,7 +101,9 @@ impl Deltas {
                 Rescale::By(factors) if dropped => factors[i],
                 _ => 1.0,
             };
-            delta.iter_mut().for_each(|x| *x *= factor);
+            for x in delta.iter_mut() {
+                *x *= factor;
+            }
         }
         (0..tensor.base.len()).map(|at| self.element(tensor, &deltas, at, unsure[at])).collect()
     }
@@ -205,7 +207,9 @@ pub fn sce(tensor: &Tensor, share: f64) -> Vec<Exact> {
         for at in 0..n {
             unsure[at] = (variances[at] - edge).abs() <= edge * tensor.relative();
             if variances[at] < edge {
-                deltas.iter_mut().for_each(|delta| delta[at] = 0.0);
+                for delta in &mut deltas {
+                    delta[at] = 0.0;
+                }
             }
         }
     }
