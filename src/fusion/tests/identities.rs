@@ -138,9 +138,11 @@ proptest! {
         }
         for id in ["simple_average", "task_arithmetic", "model_stock"] {
             let (one, other) = (fused(id, &[], &one), fused(id, &[], &other));
-            // Near its pole Model Stock goes far beyond the experts.
+            // Near its pole Model Stock goes far beyond the experts, or magnifies the rounding of a sum that nearly
+            // vanishes a thousandfold.
             let largest = one.iter().fold(1.0f32, |largest, x| largest.max(x.abs()));
-            assert_close(&one, &other, 1e-5 * largest);
+            let tolerance = if id == "model_stock" { 1e-2 } else { 1e-5 };
+            assert_close(&one, &other, tolerance * largest);
         }
         // MagMax alone knows an order, where magnitudes are equal: its sizes then still agree.
         let size = |pool| -> Vec<f32> { fused("magmax", &[("scaling", Float(1.0))], pool).iter().zip(&base).map(|(a, b)| (a - b).abs()).collect() };
