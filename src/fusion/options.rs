@@ -3,4 +3,5 @@
 pub(super) mod centre;
 pub(super) mod deltas;
 pub(super) mod drop;
+pub(super) mod mergekit;
 pub(super) mod weights;

@@ -1,9 +1,9 @@
 //! Model breadcrumbs with TIES' election of signs (mergekit).
 
-use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
-use crate::fusion::kernels::delta_merge::DeltaMerge;
-use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
+use crate::fusion::kernels::consensus::Vote;
+use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
+use crate::fusion::options::mergekit::Switches;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, flag, float, per_model};
 
@@ -36,12 +36,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let params = METHOD.typed(Params::from_set(set))?;
     let (weights, density) = params.deltas.resolve(&METHOD, pool.experts().len())?;
     let gamma = METHOD.typed(params.gamma.resolve_exact("gamma", pool.experts().len()))?;
-    let sparsify = Sparsify {
-        rule: Rule::Middle { gamma },
-        density,
-        rescale: if params.rescale { Rescale::Norm } else { Rescale::No },
-    };
-    let divide = if params.normalize { Divide::Weights } else { Divide::Nothing };
-    let consensus = Consensus { vote: Vote::Weighted, divide };
-    DeltaMerge { weights, sparsify, consensus, lambda: params.lambda, seed: 0 }.fuse(pool, cx).map(Fused::Weights)
+    let Params { normalize, rescale, lambda, .. } = params;
+    let switches = Switches { normalize, rescale, lambda, seed: 0 };
+    switches.merge(Vote::Weighted, Rule::Middle { gamma }, weights, density).fuse(pool, cx).map(Fused::Weights)
 }

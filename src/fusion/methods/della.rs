@@ -1,9 +1,9 @@
 //! DELLA (Deep et al. 2024): random dropping that prefers to keep large changes, and an election of signs.
 
-use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
-use crate::fusion::kernels::delta_merge::DeltaMerge;
-use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
+use crate::fusion::kernels::consensus::Vote;
+use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
+use crate::fusion::options::mergekit::Switches;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, flag, float, per_model, seed};
 
@@ -39,14 +39,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let params = METHOD.typed(Params::from_set(set))?;
     let (weights, density) = params.deltas.resolve(&METHOD, pool.experts().len())?;
     let epsilon = deltas::chances(&METHOD, &params.epsilon, &density)?;
-    let sparsify = Sparsify {
-        rule: Rule::Ranked { epsilon },
-        density,
-        rescale: if params.rescale { Rescale::Norm } else { Rescale::No },
-    };
-    let divide = if params.normalize { Divide::Weights } else { Divide::Nothing };
-    let consensus = Consensus { vote: Vote::Weighted, divide };
-    DeltaMerge { weights, sparsify, consensus, lambda: params.lambda, seed: params.seed }
-        .fuse(pool, cx)
-        .map(Fused::Weights)
+    let Params { normalize, rescale, lambda, seed, .. } = params;
+    let switches = Switches { normalize, rescale, lambda, seed };
+    switches.merge(Vote::Weighted, Rule::Ranked { epsilon }, weights, density).fuse(pool, cx).map(Fused::Weights)
 }

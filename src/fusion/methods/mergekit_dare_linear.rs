@@ -1,9 +1,9 @@
 //! DARE as mergekit computes it, with a plain sum.
 
-use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
-use crate::fusion::kernels::delta_merge::DeltaMerge;
-use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
+use crate::fusion::kernels::consensus::Vote;
+use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
+use crate::fusion::options::mergekit::Switches;
 use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, flag, float, seed};
 
@@ -35,11 +35,7 @@ pub static METHOD: Method = Method {
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
     let (weights, density) = params.deltas.resolve(&METHOD, pool.experts().len())?;
-    let sparsify =
-        Sparsify { rule: Rule::Random, density, rescale: if params.rescale { Rescale::Norm } else { Rescale::No } };
-    let divide = if params.normalize { Divide::Weights } else { Divide::Nothing };
-    let consensus = Consensus { vote: Vote::Nobody, divide };
-    DeltaMerge { weights, sparsify, consensus, lambda: params.lambda, seed: params.seed }
-        .fuse(pool, cx)
-        .map(Fused::Weights)
+    let Params { normalize, rescale, lambda, seed, .. } = params;
+    let switches = Switches { normalize, rescale, lambda, seed };
+    switches.merge(Vote::Nobody, Rule::Random, weights, density).fuse(pool, cx).map(Fused::Weights)
 }
