@@ -6,14 +6,17 @@ mod doctor;
 mod documents;
 mod error;
 mod explore;
+mod merge;
 mod methods;
 mod output;
 mod presets;
 mod probe;
 mod progress;
+mod reproduce;
 mod run;
 mod runner;
 mod signals;
+mod size;
 mod tasks;
 mod train;
 mod verify;
@@ -45,6 +48,8 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
     match &args.command {
         None => explore::run(args),
         Some(Command::Run(args)) => run::run(args, global).map(done),
+        Some(Command::Merge(args)) => merge::run(args).map(done),
+        Some(Command::Reproduce(args)) => reproduce::run(args),
         Some(Command::Methods(args)) => methods::run(args).map(done),
         Some(Command::Tasks(args)) => tasks::run(args, global).map(done),
         Some(Command::Checkpoints(args)) => checkpoints::run(args, global).map(done),

@@ -11,6 +11,7 @@ mod execution;
 mod export;
 mod handle;
 mod job;
+pub mod merge;
 mod order;
 mod plan;
 mod predictor;

@@ -2,6 +2,7 @@
 //!
 //! A [`Method`] turns parameters and a [`Pool`] (a base and its experts) into a [`Fused`] model. Every method is one
 //! file in `methods/` and one word in [`registry`]; everything that shows or runs methods goes through the registry.
+//! Methods may be run on a [window](Pool::window) of the models, so that models of any size can be fused; see [`stream`].
 //! Whatever is linear in the experts becomes a [`LinearPlan`], which [`Incremental`] re-fuses at the cost of what changed.
 
 mod ensemble;
@@ -15,6 +16,8 @@ mod options;
 mod pool;
 pub mod registry;
 mod similarity;
+pub mod stream;
+mod survey;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

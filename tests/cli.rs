@@ -5,6 +5,7 @@ mod cli {
     mod documents;
     mod faults;
     mod lists;
+    mod merge;
     mod program;
     mod run;
 }

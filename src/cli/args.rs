@@ -1,7 +1,9 @@
 //! The command line, declared. What `--help`, the man pages and the completions say is written here.
 
 use crate::engine::DeviceRequest;
+use crate::engine::merge::NotFinite;
 use crate::tasks::Split;
+use crate::weights::DType;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -70,6 +72,10 @@ pub struct Explorer {
 pub enum Command {
     /// Fuse and evaluate one preset, or sweep a parameter
     Run(Run),
+    /// Merge checkpoints on disk into one, out of core
+    Merge(Merge),
+    /// Make a merged checkpoint again from its metadata, and compare
+    Reproduce(Reproduce),
     /// List the fusion methods, or show one with its parameters
     Methods(Named),
     /// List the tasks with split sizes and recorded accuracies
@@ -170,6 +176,117 @@ impl Run {
             events: false,
             out: None,
             quiet: false,
+        }
+    }
+}
+
+const MERGE_EXAMPLES: &str = "\
+Models are folders, .safetensors files, sharded folders, or hub ids in the local cache (never downloaded).
+
+Examples:
+  fusebench merge task_arithmetic --base clip-b32/ --expert cars=clip-cars/ --expert sun397/ \\
+      --set scaling=0.3 --out merged/
+  fusebench merge ties --base org/base --expert org/math --expert org/code@main \\
+      --dtype bf16 --shard-size 5GB --memory 4GB --out merged/
+  fusebench reproduce merged/";
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = MERGE_EXAMPLES)]
+pub struct Merge {
+    /// A method (see `fusebench methods`) or a preset
+    #[arg(value_name = "METHOD_OR_PRESET")]
+    pub method: String,
+    /// The model that the experts were fine-tuned from
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<String>,
+    /// A model to merge, in order; may be given several times
+    #[arg(long, required = true, value_name = "[NAME=]DIR", num_args = 1..)]
+    pub expert: Vec<String>,
+    /// Set a parameter of the method; may be given several times
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// Folder for the result; must not exist yet
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Dtype of the result (default: each tensor's in the base)
+    #[arg(long, value_enum)]
+    pub dtype: Option<DTypeArg>,
+    /// Split into files of at most so much, such as 5GB
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
+    pub shard_size: Option<u64>,
+    /// Use at most so much memory (default: a quarter of it)
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
+    pub memory: Option<u64>,
+    /// What to do with results that are not finite
+    #[arg(long, value_enum, default_value = "error")]
+    pub nan: NanArg,
+    /// Only say what it would take
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print plan and result as JSON
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Nothing on stderr
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Reproduce {
+    /// The merged checkpoint: its folder or file
+    pub file: PathBuf,
+    /// Where the base lies now
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<String>,
+    /// Where an expert lies now
+    #[arg(long, value_name = "NAME=DIR")]
+    pub expert: Vec<String>,
+    /// Use at most so much memory (default: a quarter of it)
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
+    pub memory: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DTypeArg {
+    F64,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<DTypeArg> for DType {
+    fn from(dtype: DTypeArg) -> Self {
+        match dtype {
+            DTypeArg::F64 => Self::F64,
+            DTypeArg::F32 => Self::F32,
+            DTypeArg::F16 => Self::F16,
+            DTypeArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NanArg {
+    /// Fail, and name the tensor
+    Error,
+    /// Write them as they are
+    Keep,
+    /// Write zeros
+    Zero,
+}
+
+impl From<NanArg> for NotFinite {
+    fn from(nan: NanArg) -> Self {
+        match nan {
+            NanArg::Error => Self::Error,
+            NanArg::Keep => Self::Keep,
+            NanArg::Zero => Self::Zero,
         }
     }
 }

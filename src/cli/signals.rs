@@ -59,3 +59,24 @@ impl Signals {
         }
     }
 }
+
+/// Calls `explain` when a mapped file is cut short while it is read, which the system tells by SIGBUS, and ends the
+/// process with 1. The thread that read cannot go on, so this one speaks for it.
+///
+/// # Errors
+/// When the system refuses to install the handler.
+pub fn when_a_file_is_cut_short(explain: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
+    let refused = |error| CliError::failure(format!("cannot listen for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    let mut bus = {
+        let _entered = runtime.enter();
+        signal(SignalKind::from_raw(rustix::process::Signal::BUS.as_raw())).map_err(refused)?
+    };
+    thread::spawn(move || {
+        if runtime.block_on(bus.recv()).is_some() {
+            explain();
+            process::exit(1);
+        }
+    });
+    Ok(())
+}

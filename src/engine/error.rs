@@ -29,6 +29,12 @@ pub enum EngineError {
     NotFiniteOutput { task: String },
     #[error("{method} keeps all its members: there is no single set of weights to write")]
     NoWeights { method: &'static str },
+    #[error("two models are called `{name}`")]
+    NameTwice { name: String },
+    #[error("{} MB of memory are needed at least, {} MB are allowed", .needed.div_ceil(1_000_000), .allowed / 1_000_000)]
+    Memory { needed: u64, allowed: u64 },
+    #[error("{label} does not say how it was made: {reason}")]
+    NoRecord { label: String, reason: String },
     #[error("internal error: {0}")]
     Panic(String),
     #[error(transparent)]
@@ -77,6 +83,11 @@ impl EngineError {
             Self::Device(_) => "try again with `--device cpu`".to_owned(),
             Self::NotFiniteOutput { .. } => "use smaller coefficients".to_owned(),
             Self::NoWeights { .. } => "choose a merging method, or export the recipe instead".to_owned(),
+            Self::NameTwice { .. } => "name it: --expert NAME=DIR (`base` is the base's)".to_owned(),
+            Self::Memory { .. } => {
+                "the largest tensor must fit, and all of the model for some methods: raise --memory".to_owned()
+            }
+            Self::NoRecord { .. } => "only what `fusebench merge` has written can be made again".to_owned(),
             Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
             Self::Fusion(error) => error.hint().to_owned(),
             Self::Model(error) => error.hint().to_owned(),

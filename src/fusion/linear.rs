@@ -2,9 +2,10 @@
 
 use super::kernels::accumulate::accumulate;
 use super::kernels::chunks::for_chunks;
-use super::kernels::rows::{Row, blank, rows};
+use super::kernels::rows::{Row, Scratch, blank, rows};
 use super::{Context, FusionError, Groups, Pool};
 use crate::weights::{StateDict, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where a linear plan starts from.
@@ -77,18 +78,29 @@ impl LinearPlan {
         cx: &mut Context<'_>,
     ) -> Result<(), FusionError> {
         for_chunks(tensors, select, cx, |piece, out, scratch| {
-            let Coefficients { slots, lambdas, .. } = &table[piece.tensor];
-            rows[piece.tensor].read(slots, &piece.range, &mut scratch.decode, |base, experts| {
-                let base = if self.origin == Origin::Base { base } else { &[] };
-                if base.is_empty() {
-                    out.fill(0.0);
-                } else {
-                    out.copy_from_slice(base);
-                }
-                accumulate(out, base, experts, lambdas);
-            });
+            self.compute_chunk(&rows[piece.tensor], &table[piece.tensor], &piece.range, out, scratch);
             Ok(())
         })
+    }
+
+    /// Computes the elements `range` of one tensor.
+    pub(super) fn compute_chunk(
+        &self,
+        row: &Row<'_>,
+        Coefficients { slots, lambdas, .. }: &Coefficients,
+        range: &Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        row.read(slots, range, &mut scratch.decode, |base, experts| {
+            let base = if self.origin == Origin::Base { base } else { &[] };
+            if base.is_empty() {
+                out.fill(0.0);
+            } else {
+                out.copy_from_slice(base);
+            }
+            accumulate(out, base, experts, lambdas);
+        });
     }
 
     /// The coefficients of every tensor.

@@ -1,10 +1,13 @@
 //! What a fusion method is, what it is given and what it returns.
 
+use super::survey::Surveys;
 use super::{EnsembleRule, FusionError, LinearPlan, MaskSource, Pool};
 use crate::cancel::Cancel;
 use crate::params::{ParamError, ParamSet, Spec};
 use crate::weights::StateDict;
 use serde::Serialize;
+use std::any::Any;
+use std::sync::Arc;
 
 /// The paper's three families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -52,6 +55,8 @@ pub struct Method {
     pub reference: &'static str,
     pub specs: &'static [Spec],
     pub needs: Needs,
+    /// Fuses the pool, which may be a [window](Pool::window) on the models: what depends on more than the tensors at hand
+    /// is asked for through [`Context::survey`]. Methods that cannot be told so are in [`WHOLE`](super::stream::WHOLE).
     pub fuse: fn(&ParamSet, &Pool, &mut Context<'_>) -> Result<Fused, FusionError>,
 }
 
@@ -114,12 +119,37 @@ pub struct Context<'a> {
     pub progress: &'a mut dyn FnMut(usize, usize),
     /// Masks to use instead of those that a method would draw from its seed.
     pub masks: Option<&'a dyn MaskSource>,
+    /// Lets results through that are not finite, instead of failing: whoever takes them decides.
+    pub lenient: bool,
+    surveys: Surveys,
 }
 
 impl<'a> Context<'a> {
     #[must_use]
     pub fn new(cancel: &'a Cancel, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
-        Self { cancel, progress, masks: None }
+        Self { cancel, progress, masks: None, lenient: false, surveys: Surveys::default() }
+    }
+
+    /// What a method has to know of the whole model before it can compute a part of it, such as a threshold: `measure`
+    /// gets the whole pool. Measured once for all windows that are fused in this context with one recipe; `S` is a type
+    /// of the method's own.
+    ///
+    /// # Errors
+    /// What `measure` returns.
+    pub fn survey<S: Any + Send + Sync>(
+        &mut self,
+        pool: &Pool,
+        measure: impl FnOnce(&Pool, &mut Self) -> Result<S, FusionError>,
+    ) -> Result<Arc<S>, FusionError> {
+        if !pool.is_window() {
+            return measure(pool, self).map(Arc::new);
+        }
+        if let Some(known) = self.surveys.get() {
+            return Ok(known);
+        }
+        let measured = Arc::new(measure(pool.whole(), self)?);
+        self.surveys.put(Arc::clone(&measured));
+        Ok(measured)
     }
 
     /// Uses the given masks, whatever the method's seed.

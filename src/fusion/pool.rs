@@ -11,6 +11,8 @@ pub struct Pool {
     base: Option<Checkpoint>,
     experts: Vec<(String, Checkpoint)>,
     groups: Arc<Groups>,
+    /// All of the models, where this pool shows only some of their tensors.
+    whole: Option<Arc<Pool>>,
 }
 
 impl Pool {
@@ -21,7 +23,7 @@ impl Pool {
     /// dtypes may differ.
     pub fn new(base: Option<Checkpoint>, experts: Vec<(String, Checkpoint)>) -> Result<Self, FusionError> {
         let Some(reference) = base.as_ref().or_else(|| experts.first().map(|(_, first)| first)) else {
-            return Ok(Self { base, experts, groups: Arc::default() });
+            return Ok(Self { base, experts, groups: Arc::default(), whole: None });
         };
         for (name, expert) in &experts {
             for info in reference.tensors() {
@@ -43,7 +45,7 @@ impl Pool {
             }
         }
         let groups = Arc::new(Groups::of(reference.tensors()));
-        Ok(Self { base, experts, groups })
+        Ok(Self { base, experts, groups, whole: None })
     }
 
     #[must_use]
@@ -83,6 +85,31 @@ impl Pool {
             && self.experts.iter().zip(&other.experts).all(|((_, a), (_, b))| same(a, b))
     }
 
+    /// A window on some tensors of the same models, in the order given: what a method is handed piece by piece when the
+    /// models are too large to be fused at once. Blocks stay those of the whole model.
+    #[must_use]
+    pub fn window<'a>(&self, tensors: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        let experts = self.experts.iter().map(|(name, expert)| (name.clone(), expert.subset(tensors.clone())));
+        Self {
+            base: self.base.as_ref().map(|base| base.subset(tensors.clone())),
+            experts: experts.collect(),
+            groups: Arc::clone(&self.groups),
+            whole: Some(self.whole.clone().unwrap_or_else(|| Arc::new(self.clone()))),
+        }
+    }
+
+    /// All of the models, for what a method has to know of the whole; the pool itself unless it is a window.
+    #[must_use]
+    pub fn whole(&self) -> &Self {
+        self.whole.as_deref().unwrap_or(self)
+    }
+
+    /// Whether the pool shows only some of the models' tensors.
+    #[must_use]
+    pub fn is_window(&self) -> bool {
+        self.whole.is_some()
+    }
+
     /// The same base with only the named experts, in the order given.
     ///
     /// # Errors
@@ -91,7 +118,7 @@ impl Pool {
         let find =
             |name: &String| self.experts.iter().find(|(expert, _)| expert == name).cloned().ok_or_else(|| name.clone());
         let experts = names.iter().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { base: self.base.clone(), experts, groups: Arc::clone(&self.groups) })
+        Ok(Self { base: self.base.clone(), experts, groups: Arc::clone(&self.groups), whole: None })
     }
 }
 

@@ -6,3 +6,4 @@ mod identities;
 mod machines;
 mod recipes;
 mod reuse;
+mod windows;

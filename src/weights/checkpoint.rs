@@ -1,12 +1,11 @@
 //! An opened checkpoint: its tensors by name, their bytes on demand.
 
-use super::{DType, Source, WeightsError};
-use safetensors::SafeTensors;
-use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+use super::low_rank::LowRank;
+use super::open::{self, File, Stamp};
+use super::{DType, Digest, Source, WeightsError, digest, header};
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -17,8 +16,10 @@ pub struct TensorInfo {
     pub name: String,
     pub shape: Vec<usize>,
     pub dtype: DType,
+    /// Which of the checkpoint's files.
+    pub(super) file: usize,
     /// Byte range in the file.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
 }
 
 impl TensorInfo {
@@ -40,33 +41,26 @@ impl TensorInfo {
     }
 }
 
-/// A safetensors checkpoint, opened but not loaded. Cheap to clone.
+/// A safetensors checkpoint, of one file or many, opened but not loaded. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     label: String,
-    source: Source,
+    pub(super) files: Arc<[File]>,
     tensors: Arc<[TensorInfo]>,
     index: Arc<HashMap<String, usize>>,
     metadata: Arc<BTreeMap<String, String>>,
     fingerprint: Arc<OnceLock<String>>,
+    /// Low-rank changes by file and start of the tensor that they change.
+    pub(super) deltas: Arc<HashMap<(usize, usize), Arc<LowRank>>>,
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, or a Hugging Face folder that holds `model.safetensors`.
+    /// Opens a `.safetensors` file, or a Hugging Face folder with one such file or with shards and their index.
     ///
     /// # Errors
-    /// Unreadable, malformed or hostile files; dtypes that cannot be read.
+    /// Unreadable, malformed or hostile files; missing shards; dtypes that cannot be read; pickles.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-        if path.is_dir() && !file.exists() {
-            let reason = if path.join("model.safetensors.index.json").exists() {
-                "sharded checkpoints are not supported yet"
-            } else {
-                "no model.safetensors in this folder"
-            };
-            return Err(WeightsError::Folder { path: path.to_owned(), reason: reason.to_owned() });
-        }
-        Self::from_source(path.display().to_string(), Source::map(&file)?)
+        open::open(path)
     }
 
     /// Reads the header of a safetensors file already in memory; `label` names it in messages.
@@ -75,35 +69,67 @@ impl Checkpoint {
     /// Malformed or hostile headers; dtypes that cannot be read.
     pub fn from_source(label: impl Into<String>, source: Source) -> Result<Self, WeightsError> {
         let label = label.into();
-        let malformed = |reason: String| WeightsError::Malformed { label: label.clone(), reason };
-        let (header, metadata) =
-            SafeTensors::read_metadata(source.bytes()).map_err(|error| malformed(explain(&error, source.bytes())))?;
-        let data = header + 8;
-        if let Some(name) = duplicate_name(&source.bytes()[8..data]) {
-            return Err(malformed(format!("tensor `{name}` stands twice in the header")));
-        }
-        let mut tensors = Vec::new();
-        // In file order, which is the order of the state dict for files that were written that way.
-        for name in metadata.offset_keys() {
-            let Some(info) = metadata.info(&name) else { continue };
-            let dtype = DType::from_safetensors(info.dtype).ok_or_else(|| WeightsError::UnsupportedDType {
-                label: label.clone(),
-                tensor: name.clone(),
-                dtype: format!("{:?}", info.dtype),
-            })?;
-            let (start, end) = info.data_offsets;
-            tensors.push(TensorInfo { name, shape: info.shape.clone(), dtype, range: data + start..data + end });
-        }
-        let index = tensors.iter().enumerate().map(|(at, info)| (info.name.clone(), at)).collect();
-        let metadata = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        Ok(Self {
+        let (tensors, metadata) = header::read(&label, source.bytes(), 0)?;
+        Ok(Self::assemble(label, vec![File { path: None, source, stamp: None }], tensors, metadata))
+    }
+
+    /// A checkpoint from its files and what their headers say.
+    pub(super) fn assemble(
+        label: String,
+        files: Vec<File>,
+        tensors: Vec<TensorInfo>,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
+        let index = Arc::default();
+        let empty = Self {
             label,
-            source,
-            tensors: tensors.into(),
-            index: Arc::new(index),
+            files: files.into(),
+            tensors: Arc::default(),
+            index,
             metadata: Arc::new(metadata),
             fingerprint: Arc::default(),
-        })
+            deltas: Arc::default(),
+        };
+        empty.with_tensors(tensors)
+    }
+
+    /// The same files, seen as these tensors.
+    pub(super) fn with_tensors(&self, tensors: Vec<TensorInfo>) -> Self {
+        let index = tensors.iter().enumerate().map(|(at, info)| (info.name.clone(), at)).collect();
+        Self { tensors: tensors.into(), index: Arc::new(index), ..self.clone() }
+    }
+
+    /// Reading from these files, some tensors changed by what is added to them.
+    pub(super) fn with_files(&self, files: Vec<File>, deltas: HashMap<(usize, usize), Arc<LowRank>>) -> Self {
+        Self { files: files.into(), deltas: Arc::new(deltas), fingerprint: Arc::default(), ..self.clone() }
+    }
+
+    /// The same checkpoint under another name in messages.
+    #[must_use]
+    pub fn labelled(self, label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..self }
+    }
+
+    /// The files on disk that it reads from.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter_map(|file| file.path.as_deref())
+    }
+
+    pub(super) fn stamps(&self) -> impl Iterator<Item = (&Path, &Stamp)> {
+        self.files.iter().filter_map(|file| Some((file.path.as_deref()?, file.stamp.as_ref()?)))
+    }
+
+    /// The folder of its files, where configuration and tokenizer lie.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.paths().next()?.parent()
+    }
+
+    /// Only the tensors that `keep` names, in that order; names that it does not have are left out.
+    #[must_use]
+    pub fn subset<'a>(&self, keep: impl IntoIterator<Item = &'a str>) -> Self {
+        let tensors = keep.into_iter().filter_map(|name| Some(self.tensors[*self.index.get(name)?].clone()));
+        self.with_tensors(tensors.collect())
     }
 
     /// The name that messages use: a path, or the name of an embedded checkpoint.
@@ -136,10 +162,10 @@ impl Checkpoint {
         Arc::ptr_eq(&self.tensors, &other.tensors)
     }
 
-    /// Size of the whole file in bytes.
+    /// Size of its files in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.source.bytes().len()
+        self.files.iter().map(|file| file.source.bytes().len()).sum()
     }
 
     #[must_use]
@@ -156,7 +182,9 @@ impl Checkpoint {
     }
 
     fn tensor<'a>(&'a self, info: &'a TensorInfo) -> TensorRef<'a> {
-        TensorRef { info, bytes: &self.source.bytes()[info.range.clone()] }
+        let bytes = &self.files[info.file].source.bytes()[info.range.clone()];
+        let delta = if self.deltas.is_empty() { None } else { self.deltas.get(&(info.file, info.range.start)) };
+        TensorRef { info, bytes, delta: delta.map(|delta| &**delta).filter(|_| info.dtype.is_float()) }
     }
 
     /// All tensors with their bytes, in file order.
@@ -164,11 +192,13 @@ impl Checkpoint {
         self.tensors.iter().map(|info| self.tensor(info))
     }
 
-    /// Hash of the whole file, in hex; computed once.
+    /// Hash of its whole files, in hex; computed once.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| {
-            Sha256::digest(self.source.bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+            let mut hash = Sha256::new();
+            self.files.iter().for_each(|file| hash.update(file.source.bytes()));
+            hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
         })
     }
 
@@ -198,10 +228,11 @@ impl Checkpoint {
 pub struct TensorRef<'a> {
     pub info: &'a TensorInfo,
     bytes: &'a [u8],
+    delta: Option<&'a LowRank>,
 }
 
 impl<'a> TensorRef<'a> {
-    /// Bytes as stored.
+    /// Bytes as stored; an adapter's change is not in them.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
         self.bytes
@@ -212,12 +243,18 @@ impl<'a> TensorRef<'a> {
     pub fn to_vec(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.info.len()];
         self.info.dtype.decode(self.bytes, &mut values);
+        if let Some(delta) = self.delta {
+            delta.add(0, &mut values, &mut Vec::new());
+        }
         values
     }
 
     /// All values as f64, whatever the dtype: the only way to look into an integer buffer.
     #[must_use]
     pub fn to_f64_vec(&self) -> Vec<f64> {
+        if self.delta.is_some() {
+            return self.to_vec().into_iter().map(f64::from).collect();
+        }
         self.info.dtype.decode_f64(self.bytes)
     }
 
@@ -231,52 +268,35 @@ impl<'a> TensorRef<'a> {
         let size = self.info.dtype.size();
         let bytes = &self.bytes[range.start * size..range.end * size];
         if self.info.dtype == DType::F32
+            && self.delta.is_none()
             && let Ok(values) = bytemuck::try_cast_slice(bytes)
         {
             return values;
         }
         scratch.resize(range.len(), 0.0);
         self.info.dtype.decode(bytes, scratch);
+        if let Some(delta) = self.delta {
+            delta.add(range.start, scratch, &mut Vec::new());
+        }
         scratch
     }
-}
 
-/// The first name that a header holds twice: JSON readers silently take the last.
-fn duplicate_name(header: &[u8]) -> Option<String> {
-    struct Names;
-    impl<'de> Visitor<'de> for Names {
-        type Value = Option<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map of tensors")
+    /// The checksum of the elements `range`: of the bytes as stored, or of the f32 values where an adapter changes them.
+    #[must_use]
+    pub fn digest(&self, range: Range<usize>) -> Digest {
+        let size = self.info.dtype.size();
+        if self.delta.is_none() {
+            return Digest::of(&self.bytes[range.start * size..range.end * size]);
         }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let (mut seen, mut twice) = (HashSet::new(), None);
-            while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
-                if let Some(name) = seen.replace(name) {
-                    twice.get_or_insert(name);
-                }
-            }
-            Ok(twice)
-        }
+        Digest::of(bytemuck::cast_slice(self.read(range, &mut Vec::new())))
     }
-    serde_json::Deserializer::from_slice(header).deserialize_map(Names).ok().flatten()
-}
 
-fn explain(error: &safetensors::SafeTensorError, bytes: &[u8]) -> String {
-    use safetensors::SafeTensorError as E;
-    match error {
-        E::HeaderTooSmall => format!("{} bytes are too few for a header", bytes.len()),
-        E::HeaderTooLarge => "the header claims to be over 100 MB long".to_owned(),
-        E::InvalidHeaderLength => format!("the header claims to be longer than the file ({} bytes)", bytes.len()),
-        E::MetadataIncompleteBuffer => {
-            format!("the tensors in the header do not add up to the file's {} bytes (truncated?)", bytes.len())
-        }
-        E::InvalidOffset(name) => format!("tensor `{name}` has offsets that overlap, leave gaps or run backwards"),
-        E::TensorInvalidInfo => "a tensor's offsets do not match its shape and dtype".to_owned(),
-        E::ValidationOverflow => "a tensor's shape overflows".to_owned(),
-        E::InvalidHeaderDeserialization(error) => format!("the header cannot be read: {error}"),
-        other => other.to_string(),
+    /// The checksum of the whole tensor.
+    #[must_use]
+    pub fn whole_digest(&self) -> Digest {
+        let length = self.info.len();
+        let starts: Vec<usize> = (0..length).step_by(digest::BLOCK).collect();
+        let block = |&start: &usize| self.digest(start..length.min(start + digest::BLOCK));
+        Digest::join(starts.par_iter().map(block).collect::<Vec<_>>())
     }
 }

@@ -11,6 +11,10 @@ pub enum DType {
     F32,
     F16,
     Bf16,
+    /// Read, never written: 4 exponent and 3 mantissa bits, no infinity.
+    F8E4M3,
+    /// Read, never written: 5 exponent and 2 mantissa bits.
+    F8E5M2,
     I64,
     I32,
     I16,
@@ -29,6 +33,8 @@ impl DType {
             Dtype::F32 => Self::F32,
             Dtype::F16 => Self::F16,
             Dtype::BF16 => Self::Bf16,
+            Dtype::F8_E4M3 => Self::F8E4M3,
+            Dtype::F8_E5M2 => Self::F8E5M2,
             Dtype::I64 => Self::I64,
             Dtype::I32 => Self::I32,
             Dtype::I16 => Self::I16,
@@ -48,6 +54,8 @@ impl DType {
             Self::F32 => Dtype::F32,
             Self::F16 => Dtype::F16,
             Self::Bf16 => Dtype::BF16,
+            Self::F8E4M3 => Dtype::F8_E4M3,
+            Self::F8E5M2 => Dtype::F8_E5M2,
             Self::I64 => Dtype::I64,
             Self::I32 => Dtype::I32,
             Self::I16 => Dtype::I16,
@@ -60,6 +68,11 @@ impl DType {
         }
     }
 
+    /// As a safetensors header calls it.
+    pub(super) fn safetensors_name(self) -> String {
+        self.to_safetensors().to_string()
+    }
+
     /// Bytes per element.
     #[must_use]
     pub fn size(self) -> usize {
@@ -67,14 +80,20 @@ impl DType {
             Self::F64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
     /// Whether fusion computes with it; everything else is a buffer that is passed through.
     #[must_use]
     pub fn is_float(self) -> bool {
-        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16 | Self::F8E4M3 | Self::F8E5M2)
+    }
+
+    /// The dtype in which a fused tensor is written whose base has this one: float8 is only read, everything else stays.
+    #[must_use]
+    pub fn written(self) -> Self {
+        if matches!(self, Self::F8E4M3 | Self::F8E5M2) { Self::Bf16 } else { self }
     }
 
     /// Decodes little-endian `bytes` into `out`, element by element. Only for float dtypes.
@@ -93,6 +112,8 @@ impl DType {
                 Err(_) => decode_pairs(bytes, out, |pair| f16::from_le_bytes(pair).to_f32()),
             },
             Self::Bf16 => decode_pairs(bytes, out, |pair| bf16::from_le_bytes(pair).to_f32()),
+            Self::F8E4M3 => out.iter_mut().zip(bytes).for_each(|(value, byte)| *value = float8(*byte, 3)),
+            Self::F8E5M2 => out.iter_mut().zip(bytes).for_each(|(value, byte)| *value = float8(*byte, 2)),
             _ => debug_assert!(false, "{self} is not a float dtype"),
         }
     }
@@ -107,6 +128,8 @@ impl DType {
             Self::F32 => all(bytes, |b| f32::from_le_bytes(b).into()),
             Self::F16 => all(bytes, |b| f16::from_le_bytes(b).to_f64()),
             Self::Bf16 => all(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+            Self::F8E4M3 => all(bytes, |[b]| float8(b, 3).into()),
+            Self::F8E5M2 => all(bytes, |[b]| float8(b, 2).into()),
             Self::I64 => all(bytes, |b| i64::from_le_bytes(b) as f64),
             Self::U64 => all(bytes, |b| u64::from_le_bytes(b) as f64),
             Self::I32 => all(bytes, |b| i32::from_le_bytes(b).into()),
@@ -120,13 +143,86 @@ impl DType {
 
     /// Encodes f32 values, rounding once to nearest-even.
     pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        self.encode_into(values, &mut buffer).to_vec()
+    }
+
+    /// As bytes to be written, rounded once to nearest-even: the values themselves where they are f32, or `buffer`, which
+    /// is reused. Only for float dtypes that are [written](Self::written).
+    #[must_use]
+    pub fn encode_into<'a>(self, values: &'a [f32], buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        if self == Self::F32 {
+            return bytemuck::cast_slice(values);
+        }
+        buffer.resize(values.len() * self.size(), 0);
         match self {
-            Self::F64 => values.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
-            Self::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
-            Self::Bf16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-            _ => bytemuck::cast_slice(values).to_vec(),
+            Self::F64 => {
+                let chunks = buffer.as_chunks_mut::<8>().0;
+                chunks.iter_mut().zip(values).for_each(|(out, &x)| *out = f64::from(x).to_le_bytes());
+            }
+            Self::Bf16 => {
+                let chunks = buffer.as_chunks_mut::<2>().0;
+                chunks.iter_mut().zip(values).for_each(|(out, &x)| *out = bf16::from_f32(x).to_le_bytes());
+            }
+            _ => match bytemuck::try_cast_slice_mut::<u8, f16>(buffer) {
+                Ok(halves) => halves.convert_from_f32_slice(values),
+                Err(_) => {
+                    let chunks = buffer.as_chunks_mut::<2>().0;
+                    chunks.iter_mut().zip(values).for_each(|(out, &x)| *out = f16::from_f32(x).to_le_bytes());
+                }
+            },
+        }
+        buffer
+    }
+
+    /// The smallest magnitude that would be written as infinity, as the bits of an f32.
+    #[must_use]
+    pub fn overflow_bits(self) -> u32 {
+        match self {
+            Self::F16 => 65520.0f32.to_bits(),
+            Self::Bf16 => 0x7f7f_8000,
+            _ => f32::INFINITY.to_bits(),
         }
     }
+
+    /// The float dtype that people call so: `f32`, `float32`, `bf16`, `bfloat16`, …
+    #[must_use]
+    pub fn parse_float(name: &str) -> Option<Self> {
+        Some(match name {
+            "f64" | "float64" => Self::F64,
+            "f32" | "float32" | "float" => Self::F32,
+            "f16" | "float16" | "half" => Self::F16,
+            "bf16" | "bfloat16" => Self::Bf16,
+            _ => return None,
+        })
+    }
+
+    /// The name in a `config.json`.
+    #[must_use]
+    pub fn torch_name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::F64 => "float64",
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+            _ => return None,
+        })
+    }
+}
+
+/// One float8 with so many mantissa bits: 3 is E4M3 (only NaN beside the numbers), 2 is E5M2 (as IEEE 754 would have it).
+fn float8(byte: u8, mantissa_bits: u32) -> f32 {
+    let (mask, bias) = if mantissa_bits == 3 { (0x7, 7) } else { (0x3, 15) };
+    let (exponent, mantissa) = (i32::from(byte >> mantissa_bits) & (0x7f >> mantissa_bits), f32::from(byte & mask));
+    let scale = f32::from(mask + 1);
+    let size = match (mantissa_bits, exponent, byte & mask) {
+        (3, 15, 7) => f32::NAN,
+        (2, 31, 0) => f32::INFINITY,
+        (2, 31, _) => f32::NAN,
+        (_, 0, _) => mantissa / scale * f32::from(2u8).powi(1 - bias),
+        _ => (1.0 + mantissa / scale) * f32::from(2u8).powi(exponent - bias),
+    };
+    if byte & 0x80 == 0 { size } else { -size }
 }
 
 fn decode_pairs(bytes: &[u8], out: &mut [f32], decode: impl Fn([u8; 2]) -> f32) {
@@ -142,6 +238,8 @@ impl fmt::Display for DType {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::F8E4M3 => "f8_e4m3",
+            Self::F8E5M2 => "f8_e5m2",
             Self::I64 => "i64",
             Self::I32 => "i32",
             Self::I16 => "i16",
@@ -169,5 +267,27 @@ mod tests {
             dtype.decode(&bytes[1..], &mut back);
             assert_eq!(back, values, "{dtype}");
         }
+    }
+
+    #[test]
+    fn float8_as_the_specification_has_it() {
+        // OCP 8-bit floating point, table 2: largest, smallest normal, smallest subnormal, special values.
+        for (byte, mantissa, value) in [
+            (0x7e, 3, 448.0),
+            (0xfe, 3, -448.0),
+            (0x08, 3, 0.015_625),
+            (0x01, 3, 0.001_953_125),
+            (0x38, 3, 1.0),
+            (0x80, 3, -0.0),
+            (0x7b, 2, 57344.0),
+            (0x04, 2, 6.103_515_6e-5),
+            (0x01, 2, 1.525_878_9e-5),
+            (0x3c, 2, 1.0),
+            (0x7c, 2, f32::INFINITY),
+            (0xfc, 2, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(float8(byte, mantissa).to_bits(), f32::to_bits(value), "{byte:#x} {mantissa}");
+        }
+        assert!(float8(0x7f, 3).is_nan() && float8(0xff, 3).is_nan() && float8(0x7d, 2).is_nan());
     }
 }

@@ -122,8 +122,11 @@ fn shapes_that_overflow() {
 fn dtypes_that_cannot_be_read() {
     let unknown = message(&file(&format!("{{{}}}", tensor("a", "F7", "[1]", (0, 4))), 4));
     assert!(unknown.contains("F7"), "{unknown}");
-    let eight = message(&file(&format!("{{{}}}", tensor("a", "F8_E4M3", "[1]", (0, 1))), 1));
-    assert!(eight.contains("`a` has dtype F8_E4M3"), "{eight}");
+    let eight = message(&file(&format!("{{{}}}", tensor("a", "F8_E8M0", "[1]", (0, 1))), 1));
+    assert!(eight.contains("`a` has dtype F8_E8M0"), "{eight}");
+    let scaled = [tensor("a", "F8_E4M3", "[1]", (0, 1)), tensor("a_scale_inv", "F8_E4M3", "[1]", (1, 2))];
+    let scaled = message(&file(&format!("{{{}}}", scaled.join(",")), 2));
+    assert!(scaled.contains("`a` is float8 with scales"), "{scaled}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl StateDict {
         let load = |tensor: super::TensorRef<'_>| Tensor {
             name: tensor.info.name.clone(),
             shape: tensor.info.shape.clone(),
-            dtype: tensor.info.dtype,
+            dtype: tensor.info.dtype.written(),
             data: if tensor.info.dtype.is_float() {
                 Data::Float(tensor.to_vec())
             } else {

@@ -35,7 +35,7 @@ pub(in crate::fusion) fn blank(rows: &[Row<'_>]) -> StateDict {
         Tensor {
             name: row.info.name.clone(),
             shape: row.info.shape.clone(),
-            dtype: row.info.dtype,
+            dtype: row.info.dtype.written(),
             data: if floats { Data::Float(vec![0.0; row.info.len()]) } else { Data::Raw(raw.to_vec()) },
         }
     };

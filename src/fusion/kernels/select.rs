@@ -9,7 +9,7 @@ use super::chunks::{Piece, pieces};
 use super::rows::Scratch;
 use super::wide::wide;
 use crate::cancel::Cancel;
-use crate::fusion::FusionError;
+use crate::fusion::{Context, FusionError};
 use rayon::prelude::*;
 
 /// What is looked through, chunk by chunk: calls back with each expert's slot and its part of the task vector.
@@ -23,23 +23,29 @@ pub(in crate::fusion) trait Deltas: Sync {
 const SAMPLE: usize = 1 << 18;
 /// Consecutive entries that go into a sample together.
 const RUN: usize = 1024;
+/// Values that may lie inside the brackets, of all experts (256 MiB): larger models take the histogram, which needs a
+/// pass more and no memory.
+const MOST: f64 = (1 << 26) as f64;
 /// The bracket reaches so far, as a share of all entries, to both sides of the value that the sample suggests.
 const MARGIN: f64 = 0.003;
 
 /// Each expert's `rank`-th smallest magnitude (from 1) over all pieces and its own `extra` values.
 ///
 /// # Errors
-/// A task vector that is not finite; cancellation.
+/// A task vector that is not finite, unless the context lets it through; cancellation.
 pub(super) fn kth_magnitudes(
     deltas: &impl Deltas,
     lengths: impl Iterator<Item = (usize, usize)>,
     extra: &[Vec<f32>],
     ranks: &[usize],
-    cancel: &Cancel,
+    cx: &Context<'_>,
 ) -> Result<Vec<f32>, FusionError> {
-    let search = Search { deltas, pieces: pieces(lengths), extra, ranks, cancel };
+    let (cancel, lenient) = (cx.cancel, cx.lenient);
+    let search = Search { deltas, pieces: pieces(lengths), extra, ranks, cancel, lenient };
     let entries: usize = search.pieces.iter().map(|piece| piece.range.len()).sum();
+    let collected = 2.0 * MARGIN * entries as f64 * deltas.experts() as f64;
     if entries >= 8 * SAMPLE
+        && collected < MOST
         && let Some(found) = search.by_sample(entries)?
     {
         return Ok(found);
@@ -54,6 +60,8 @@ struct Search<'a, D> {
     /// One for each expert.
     ranks: &'a [usize],
     cancel: &'a Cancel,
+    /// Whether task vectors may hold what is not finite; NaN then counts as the largest magnitude.
+    lenient: bool,
 }
 
 impl<D: Deltas> Search<'_, D> {
@@ -70,7 +78,7 @@ impl<D: Deltas> Search<'_, D> {
             self.cancel.check()?;
             let mut finite = true;
             self.deltas.visit(piece, &mut scratch, &mut |expert, delta| finite &= step(&mut state, expert, delta));
-            if finite {
+            if finite || self.lenient {
                 Ok((state, scratch))
             } else {
                 Err(FusionError::NotFinite { tensor: self.deltas.name(piece.tensor).to_owned() })
@@ -296,8 +304,14 @@ mod tests {
             let rank = ((entries as f64 * share) as usize).max(1);
             let ranks = [rank; 3];
             let lengths = [(0, plain.1), (1, entries - plain.1)].into_iter();
-            let search =
-                Search { deltas: &plain, pieces: pieces(lengths), extra: &extra, ranks: &ranks, cancel: &cancel };
+            let search = Search {
+                deltas: &plain,
+                pieces: pieces(lengths),
+                extra: &extra,
+                ranks: &ranks,
+                cancel: &cancel,
+                lenient: false,
+            };
             let expected: Vec<f32> = (0..3)
                 .map(|expert| {
                     let all = plain.0[expert].iter().chain(&extra[expert]);
@@ -311,7 +325,7 @@ mod tests {
             }
             let smooth = Plain(vec![plain.0[0].clone()], plain.1);
             let search =
-                Search { deltas: &smooth, pieces: search.pieces, extra: &[], ranks: &ranks[..1], cancel: &cancel };
+                Search { deltas: &smooth, pieces: search.pieces, extra: &[], ranks: &ranks[..1], cancel: &cancel, lenient: false };
             let mut sizes: Vec<f32> = smooth.0[0].iter().map(|x| x.abs()).collect();
             let expected = *sizes.select_nth_unstable_by(rank - 1, f32::total_cmp).1;
             assert_eq!(search.by_sample(entries).unwrap(), Some(vec![expected]), "the sample misled at {share}");

@@ -31,7 +31,7 @@ pub(in crate::fusion) fn each_tensor(
 ) -> Result<StateDict, FusionError> {
     let rows = rows(pool)?;
     let mut fused = blank(&rows);
-    let (cancel, total) = (cx.cancel, rows.len());
+    let (cancel, lenient, total) = (cx.cancel, cx.lenient, rows.len());
     let mut work: Vec<(&Row<'_>, &mut Tensor)> = rows.iter().zip(fused.tensors_mut()).collect();
     // The longest last would leave the other cores idle.
     work.sort_by_key(|(row, _)| std::cmp::Reverse(row.info.len()));
@@ -42,7 +42,9 @@ pub(in crate::fusion) fn each_tensor(
                 cancel.check()?;
                 if let Data::Float(out) = &mut tensor.data {
                     body(&Task::new(row, method, cancel), out)?;
-                    check_finite(out, tensor.dtype, &tensor.name)?;
+                    if !lenient {
+                        check_finite(out, tensor.dtype, &tensor.name)?;
+                    }
                 }
                 // Nobody listens any more when another tensor has failed.
                 let _ = sender.send(());

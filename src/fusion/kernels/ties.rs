@@ -1,7 +1,7 @@
 //! Trim, elect signs, merge what agrees; over the whole model, without holding any task vector.
 
 use super::accumulate::subtract;
-use super::chunks::{Piece, for_chunks};
+use super::chunks::{Piece, for_chunks, map_chunks};
 use super::dare::Dare;
 pub(in crate::fusion) use super::disjoint::Merge;
 use super::disjoint::{elect, merge, trim};
@@ -46,18 +46,18 @@ impl Ties {
         let seeded = SeededMasks { seed: self.dare.map_or(0, |dare| dare.seed) };
         let masks = cx.masks.unwrap_or(&seeded);
         let vectors = TaskVectors { rows: &rows, all: (0..pool.experts().len()).collect(), dare: self.dare, masks };
-        let counters = vectors.counters();
-        let thresholds = vectors.thresholds(self.density, &counters, cx)?;
+        let survey = cx.survey(pool, |whole, cx| Survey::of(self, whole, masks, cx))?;
+        let thresholds = &survey.thresholds;
 
         let mut fused = blank(&rows);
-        let votes = AtomicI64::new(vote_of_counters(&counters, &thresholds));
+        let votes = AtomicI64::new(survey.counter_votes);
         let undecided = Mutex::new(HashSet::new());
         for_chunks(
             fused.tensors_mut(),
             |_| true,
             cx,
             |piece, out, scratch| {
-                let (elected, cancelled) = self.merge_piece(&vectors, &thresholds, piece, 0, out, scratch);
+                let (elected, cancelled) = self.merge_piece(&vectors, thresholds, piece, 0, out, scratch);
                 votes.fetch_add(elected, Ordering::Relaxed);
                 if cancelled && let Ok(mut undecided) = undecided.lock() {
                     undecided.insert((piece.tensor, piece.range.start));
@@ -68,7 +68,11 @@ impl Ties {
         // Where the kept entries cancel exactly, the majority over the whole model decides, which only now is known.
         let undecided = undecided.into_inner().unwrap_or_default();
         if !undecided.is_empty() {
-            let majority = votes.into_inner().signum();
+            let majority = if pool.is_window() {
+                cx.survey(pool, |whole, cx| self.majority(whole, &survey, masks, cx))?.0
+            } else {
+                votes.into_inner().signum()
+            };
             let tensors: HashSet<usize> = undecided.iter().map(|(tensor, _)| *tensor).collect();
             for_chunks(
                 fused.tensors_mut(),
@@ -76,13 +80,32 @@ impl Ties {
                 cx,
                 |piece, out, scratch| {
                     if undecided.contains(&(piece.tensor, piece.range.start)) {
-                        self.merge_piece(&vectors, &thresholds, piece, majority, out, scratch);
+                        self.merge_piece(&vectors, thresholds, piece, majority, out, scratch);
                     }
                     Ok(())
                 },
             )?;
         }
         Ok(fused)
+    }
+
+    /// The majority of the elected signs over the whole model, for those windows that have elements without one.
+    fn majority(
+        &self,
+        whole: &Pool,
+        survey: &Survey,
+        masks: &dyn MaskSource,
+        cx: &mut Context<'_>,
+    ) -> Result<Majority, FusionError> {
+        let rows = rows(whole)?;
+        let vectors = TaskVectors { rows: &rows, all: (0..whole.experts().len()).collect(), dare: self.dare, masks };
+        let lengths = rows.iter().enumerate().filter(|(_, row)| row.info.dtype.is_float());
+        let votes = map_chunks(lengths.map(|(at, row)| (at, row.info.len())), cx.cancel, |piece, scratch| {
+            let mut out = vec![0.0; piece.range.len()];
+            self.merge_piece(&vectors, &survey.thresholds, piece, 0, &mut out, scratch).0
+        })?;
+        let votes: i64 = votes.into_iter().map(|(_, votes)| votes).sum();
+        Ok(Majority((survey.counter_votes + votes).signum()))
     }
 
     /// Merges one chunk; `majority` is the sign of those elements whose kept entries cancel.
@@ -123,6 +146,26 @@ impl Ties {
         }
         scratch.work.kept = kept;
         (votes, cancelled)
+    }
+}
+
+/// What has to be known of the whole model before any part of it can be merged.
+struct Survey {
+    /// The magnitude from which on each expert's entries are kept.
+    thresholds: Vec<f32>,
+    counter_votes: i64,
+}
+
+/// The sign that most elements of the whole model have elected.
+struct Majority(i64);
+
+impl Survey {
+    fn of(ties: &Ties, whole: &Pool, masks: &dyn MaskSource, cx: &mut Context<'_>) -> Result<Self, FusionError> {
+        let rows = rows(whole)?;
+        let vectors = TaskVectors { rows: &rows, all: (0..whole.experts().len()).collect(), dare: ties.dare, masks };
+        let counters = vectors.counters();
+        let thresholds = vectors.thresholds(ties.density, &counters, cx)?;
+        Ok(Self { counter_votes: vote_of_counters(&counters, &thresholds), thresholds })
     }
 }
 
@@ -175,7 +218,7 @@ impl TaskVectors<'_> {
             return Ok(vec![0.0; self.all.len()]);
         }
         let ranks = vec![rank; self.all.len()];
-        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, &ranks, cx.cancel)
+        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, &ranks, cx)
     }
 
     fn visit_with_base(&self, piece: &Piece, Scratch { decode, work }: &mut Scratch, visitor: &mut WithBase<'_>) {

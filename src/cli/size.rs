@@ -1,0 +1,56 @@
+//! Sizes in bytes, as people write and read them.
+
+/// `5GB`, `500MB`, `64MiB`, `2G` or plain bytes, as Hugging Face's `--max-shard-size` takes them.
+pub fn parse(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" => 1_000,
+        "M" | "MB" => 1_000_000,
+        "G" | "GB" => 1_000_000_000,
+        "T" | "TB" => 1_000_000_000_000,
+        "KIB" => 1 << 10,
+        "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
+        "TIB" => 1 << 40,
+        other => return Err(format!("`{other}` is not a unit: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB")),
+    };
+    let number: f64 = number.parse().map_err(|_| "a size such as 5GB is wanted".to_owned())?;
+    let bytes = number * factor as f64;
+    if bytes < 1.0 || bytes > 1e18 {
+        return Err("at least one byte and at most 10^18 are wanted".to_owned());
+    }
+    Ok(bytes as u64)
+}
+
+/// With three digits or so: `350 MB`.
+pub fn show(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit > 0 && value < 9.95 { 1 } else { 0 };
+    format!("{value:.digits$} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [("5GB", 5_000_000_000), ("64MiB", 64 << 20), ("1.5 g", 1_500_000_000), ("700", 700)] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GB", "5XB", "-1GB", "0", "1e3", "99999999TB"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let shown = [999, 1000, 349_900_000, 9_960_000_000].map(show);
+        assert_eq!(shown, ["999 B", "1.0 kB", "350 MB", "10 GB"]);
+    }
+}

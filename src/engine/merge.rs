@@ -1,0 +1,50 @@
+//! Merging checkpoints on disk into a checkpoint on disk, of any size: opened, planned, fused window by window, written
+//! beside and renamed, reproducible from its own metadata.
+
+mod card;
+mod inputs;
+mod pieces;
+mod plan;
+mod provenance;
+mod reproduce;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use inputs::{Input, Inputs};
+pub use plan::{MergePlan, default_memory};
+pub use provenance::{Parent, Provenance};
+pub use reproduce::{Comparison, Difference, reproduce};
+pub use run::{Merged, merge};
+
+use crate::fusion::Method;
+use crate::params::ParamSet;
+use crate::weights::DType;
+use serde::{Deserialize, Serialize};
+
+/// What to do with results that are not finite, or would not be in the dtype in which they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotFinite {
+    /// Fail, and name the tensor.
+    #[default]
+    Error,
+    /// Write them as they are.
+    Keep,
+    /// Write zeros.
+    Zero,
+}
+
+/// How models are to be merged.
+#[derive(Debug, Clone)]
+pub struct MergeJob {
+    pub method: &'static Method,
+    pub params: ParamSet,
+    /// The dtype of all float tensors; each one's own in the first model when missing.
+    pub dtype: Option<DType>,
+    pub not_finite: NotFinite,
+    /// Most bytes of tensors in a file; one file when missing.
+    pub shard: Option<u64>,
+    /// Bytes of memory that may be used.
+    pub memory: u64,
+}

@@ -1,0 +1,113 @@
+//! What lies beside the weights: configuration and tokenizer of a parent, the index of shards, the model card.
+
+use super::provenance::Provenance;
+use super::{Inputs, MergeJob, MergePlan};
+use crate::weights::DType;
+use serde_json::{Value as Json, json};
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+/// Files of a Hugging Face folder that belong to a model whatever its weights.
+const COPIED: &[&str] = &[
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "image_processor_config.json",
+];
+
+/// Names and contents of all files beside the weights.
+pub(super) fn beside(
+    job: &MergeJob,
+    inputs: &Inputs,
+    provenance: &Provenance,
+    plan: &MergePlan,
+    out: &Path,
+) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for name in COPIED {
+        let Some(bytes) = inputs.like.as_ref().and_then(|folder| fs::read(folder.join(name)).ok()) else { continue };
+        let bytes = if *name == "config.json" { config(bytes, job.dtype, plan) } else { bytes };
+        files.push(((*name).to_owned(), bytes));
+    }
+    if let Some(index) = plan.layout.index() {
+        files.push(("model.safetensors.index.json".to_owned(), index.into_bytes()));
+    }
+    let title = out.file_name().map_or_else(|| "Merged model".into(), |name| name.to_string_lossy());
+    files.push(("README.md".to_owned(), card(job, provenance, &title).into_bytes()));
+    files
+}
+
+/// The configuration with the dtype that was written, and untied where a head is stored that was tied.
+fn config(bytes: Vec<u8>, dtype: Option<DType>, plan: &MergePlan) -> Vec<u8> {
+    let Ok(Json::Object(mut config)) = serde_json::from_slice::<Json>(&bytes) else { return bytes };
+    let before = config.clone();
+    for key in ["torch_dtype", "dtype"] {
+        if let (Some(value), Some(name)) = (config.get_mut(key), dtype.and_then(DType::torch_name)) {
+            *value = json!(name);
+        }
+    }
+    let has_head = plan.layout.slots.iter().any(|slot| slot.name == "lm_head.weight");
+    if let Some(tied) = config.get_mut("tie_word_embeddings").filter(|_| has_head) {
+        *tied = json!(false);
+    }
+    if config == before {
+        return bytes;
+    }
+    format!("{:#}\n", Json::Object(config)).into_bytes()
+}
+
+fn card(job: &MergeJob, provenance: &Provenance, title: &str) -> String {
+    let method = job.method;
+    let mut text = "---\nbase_model:\n".to_owned();
+    let mut listed = HashSet::new();
+    for place in provenance.parents.iter().flat_map(|parent| parent.from.split('+')) {
+        // The hub knows ids, not commits.
+        let id = if place.starts_with('/') { place } else { place.split('@').next().unwrap_or(place) };
+        if listed.insert(id) {
+            let _ = writeln!(text, "- {}", json!(id));
+        }
+    }
+    text.push_str(
+        "base_model_relation: merge\nlibrary_name: transformers\ntags:\n- merge\n- model-fusion\n- fusebench\n---\n",
+    );
+    let _ = write!(
+        text,
+        "# {title}\n\nMerged with [fusebench](https://crates.io/crates/fusebench) {}: **{}**, {}\n\n    {}\n\n{}\n",
+        env!("CARGO_PKG_VERSION"),
+        method.name,
+        if method.reference.is_empty() { "a standard method" } else { method.reference },
+        method.formula,
+        method.summary,
+    );
+    text.push_str("\n## Models\n\n| model | from | fingerprint |\n| --- | --- | --- |\n");
+    for parent in &provenance.parents {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let _ = writeln!(text, "| {} | {} | `{}` |", cell(&parent.name), cell(&parent.from), parent.fingerprint);
+    }
+    text.push_str("\n## Recipe\n\n```toml\n[method]\n");
+    let _ = writeln!(text, "id = \"{}\"\n\n[method.params]", method.id);
+    text.push_str(&toml::to_string(&job.params).unwrap_or_default());
+    text.push_str("```\n");
+    if let Some(dtype) = &provenance.recipe.dtype {
+        let _ = writeln!(text, "\nComputed in f32, rounded once to {dtype}.");
+    }
+    text.push_str(
+        "\nThe safetensors metadata holds recipe and parents; `fusebench reproduce FOLDER` makes it again and compares.\n",
+    );
+    text
+}

@@ -1,0 +1,160 @@
+//! The merge itself: window after window into a draft, which becomes the result when it is whole.
+
+use super::pieces::{Pieces, Target};
+use super::provenance::Provenance;
+use super::{Inputs, MergeJob, MergePlan, NotFinite, card};
+use crate::cancel::Cancel;
+use crate::engine::EngineError;
+use crate::fusion::Context;
+use crate::weights::{Checkpoint, Digest, Draft, WeightsError, fingerprint, tidy_journal};
+use serde::Serialize;
+use std::path::Path;
+
+/// What became of a merge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    /// Tensors that an interrupted run had written already.
+    pub resumed: usize,
+    pub tensors: usize,
+    /// Whether the result was there before, from the same recipe and the same parents.
+    pub existed: bool,
+    #[serde(skip)]
+    pub provenance: Vec<super::Parent>,
+}
+
+impl Target for Draft {
+    fn put(&self, slot: usize, offset: u64, bytes: &[u8]) -> Result<(), WeightsError> {
+        self.write(slot, offset, bytes)
+    }
+}
+
+/// Merges `inputs` into the folder `out`; `progress` is called with bytes written, of all.
+///
+/// Killed, it goes on at the first missing tensor when it is called again; cancelled too. After any other error nothing
+/// is left behind.
+///
+/// # Errors
+/// A result that is not finite, inputs that change meanwhile, a target that cannot be written, cancellation.
+pub fn merge(
+    job: &MergeJob,
+    inputs: &Inputs,
+    plan: &MergePlan,
+    out: &Path,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Merged, EngineError> {
+    if let Some(merged) = is_done(job, inputs, plan, out, cancel)? {
+        tidy_journal(out);
+        return Ok(merged);
+    }
+    let identities: String = inputs.all().map(|input| input.checkpoint.identity()).collect();
+    let mut draft = Draft::open(out, plan.layout.clone(), &identities)?;
+    let resumed = draft.done().iter().flatten().count();
+    match fill(job, inputs, plan, &mut draft, cancel, progress) {
+        Ok(()) => {}
+        Err(error) if error.is_cancelled() => return Err(error),
+        Err(error) => {
+            draft.abandon();
+            return Err(error);
+        }
+    }
+    let digests: Vec<Vec<Digest>> = draft.done().iter().flatten().cloned().collect();
+    let provenance = Provenance::of(job, inputs).with_fingerprints(fingerprints(inputs, plan, &digests));
+    // Fingerprints are of one length, so this is the same layout.
+    let layout = plan.layout.with_metadata(&provenance.metadata()).unwrap_or_else(|| plan.layout.clone());
+    let beside = card::beside(job, inputs, &provenance, plan, out);
+    draft.publish(&layout, &beside)?;
+    Ok(Merged { resumed, tensors: plan.tensors, existed: false, provenance: provenance.parents })
+}
+
+fn fill(
+    job: &MergeJob,
+    inputs: &Inputs,
+    plan: &MergePlan,
+    draft: &mut Draft,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), EngineError> {
+    let total: u64 = plan.layout.slots.iter().map(|slot| slot.bytes).sum();
+    let finished = |draft: &Draft| {
+        let done = draft.done().iter().zip(&plan.layout.slots).filter(|(done, _)| done.is_some());
+        done.map(|(_, slot)| slot.bytes).sum()
+    };
+    let mut silent = |_, _| {};
+    let mut cx = Context::new(cancel, &mut silent);
+    cx.lenient = job.not_finite != NotFinite::Error;
+    progress(finished(draft), total);
+    for window in &plan.windows {
+        let slots: Vec<usize> = window.clone().filter(|&slot| draft.done()[slot].is_none()).collect();
+        if slots.is_empty() {
+            continue;
+        }
+        let digests = stream(job, inputs, plan, &slots, &*draft, &mut cx)?;
+        inputs.check_unchanged()?;
+        draft.finish(digests)?;
+        progress(finished(draft), total);
+    }
+    cancel.check()?;
+    Ok(inputs.check_unchanged()?)
+}
+
+/// Fuses some slots and hands them to `target`; their digests come back.
+pub(super) fn stream<T: Target>(
+    job: &MergeJob,
+    inputs: &Inputs,
+    plan: &MergePlan,
+    slots: &[usize],
+    target: &T,
+    cx: &mut Context<'_>,
+) -> Result<Vec<(usize, Vec<Digest>)>, EngineError> {
+    let names: Vec<&str> = slots.iter().map(|&slot| plan.layout.slots[slot].name.as_str()).collect();
+    let window = inputs.pool.window(names.iter().copied());
+    let pieces = Pieces::new(target, &plan.layout, job.not_finite, slots, inputs)?;
+    job.method.stream(&job.params, &window, cx, &pieces)?;
+    Ok(pieces.finish())
+}
+
+/// Each input's fingerprint, from the digests of all slots: of the result first, then of each input.
+pub(super) fn fingerprints(inputs: &Inputs, plan: &MergePlan, digests: &[Vec<Digest>]) -> Vec<String> {
+    let of = |(at, input): (usize, &super::Input)| {
+        let checkpoint = &input.checkpoint;
+        let names = plan.layout.slots.iter().map(|slot| slot.name.as_str());
+        let view: Checkpoint = checkpoint.subset(names);
+        let digests: Vec<Digest> = digests.iter().map(|slot| slot[at + 1]).collect();
+        fingerprint(&view, &digests)
+    };
+    inputs.all().enumerate().map(of).collect()
+}
+
+/// Whether `out` is the result already: of the same recipe and of parents with the same contents.
+fn is_done(
+    job: &MergeJob,
+    inputs: &Inputs,
+    plan: &MergePlan,
+    out: &Path,
+    cancel: &Cancel,
+) -> Result<Option<Merged>, EngineError> {
+    let Ok(existing) = Checkpoint::open(out) else { return Ok(None) };
+    let Ok(recorded) = Provenance::read(&existing) else { return Ok(None) };
+    let blank =
+        |provenance: &Provenance| provenance.clone().with_fingerprints(vec![String::new(); provenance.parents.len()]);
+    if blank(&recorded) != blank(&Provenance::of(job, inputs)) {
+        return Ok(None);
+    }
+    let mut digests = Vec::with_capacity(plan.layout.slots.len());
+    for slot in &plan.layout.slots {
+        cancel.check()?;
+        let inputs = inputs.all().map(|input| input.checkpoint.require(&slot.name));
+        let mut of_slot = vec![Digest::default()];
+        for tensor in inputs {
+            let tensor = tensor?;
+            of_slot.push(tensor.whole_digest());
+        }
+        digests.push(of_slot);
+    }
+    let known = recorded.parents.iter().map(|parent| &parent.fingerprint);
+    if !fingerprints(inputs, plan, &digests).iter().eq(known) {
+        return Ok(None);
+    }
+    Ok(Some(Merged { resumed: 0, tensors: plan.tensors, existed: true, provenance: recorded.parents }))
+}
