@@ -6,7 +6,7 @@ use super::rows::{Row, Scratch};
 use super::select::Deltas;
 use super::wide::wide;
 use crate::cancel::Cancel;
-use crate::fusion::FusionError;
+use crate::fusion::{Context, FusionError};
 
 /// What is kept of one expert's tensor, and the factor that it is multiplied with.
 ///
@@ -70,17 +70,17 @@ pub(super) fn bands(
     vectors: &impl Deltas,
     rows: &[Row<'_>],
     ranks: &[Vec<Option<(usize, usize)>>],
-    cancel: &Cancel,
+    cx: &Context<'_>,
 ) -> Result<Vec<Vec<Band>>, FusionError> {
     let wanted =
         ranks.iter().map(|ranks| ranks.iter().map(|ranks| ranks.map_or(vec![], |(a, b)| vec![a, b])).collect());
-    let found = magnitudes_at(vectors, rows, &wanted.collect::<Vec<_>>(), cancel)?;
+    let found = magnitudes_at(vectors, rows, &wanted.collect::<Vec<_>>(), (cx.cancel, cx.lenient))?;
     let band = |found: &Vec<f32>| match **found {
         [low, high] => Band::between(low, high),
         _ => Band::NOTHING,
     };
     let mut bands: Vec<Vec<Band>> = found.iter().map(|found| found.iter().map(band).collect()).collect();
-    settle_ties(vectors, rows, ranks, &mut bands, cancel)?;
+    settle_ties(vectors, rows, ranks, &mut bands, cx.cancel)?;
     Ok(bands)
 }
 

@@ -62,7 +62,13 @@ impl Conflict<'_> {
             return Ok(0.0);
         }
         let rank = ((entries as f64 * quantile) as usize).min(entries - 1) + 1;
-        let found = kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), &[], &[rank], cx)?;
+        let found = kth_magnitudes(
+            self,
+            lengths().map(|(at, row)| (at, row.info.len())),
+            &[],
+            &[rank],
+            (cx.cancel, cx.lenient),
+        )?;
         Ok(found.first().copied().unwrap_or_default())
     }
 }

@@ -27,7 +27,7 @@ pub(in crate::fusion) fn largest(
     let rank = (entries - ((entries as f64 * density) as usize).min(entries)).max(1);
     let deltas = Plain { rows: &rows, all: (0..pool.experts().len()).collect() };
     let ranks = vec![rank; pool.experts().len()];
-    kth_magnitudes(&deltas, lengths(), &[], &ranks, cx)
+    kth_magnitudes(&deltas, lengths(), &[], &ranks, (cx.cancel, cx.lenient))
 }
 
 /// Task vectors as they are.

@@ -14,21 +14,21 @@ const LARGE: usize = 1 << 21;
 /// read.
 ///
 /// # Errors
-/// Values that are not finite; cancellation.
+/// Values that are not finite, unless they are let through (`lenient`); cancellation.
 pub(in crate::fusion) fn magnitudes_at(
     source: &impl Deltas,
     rows: &[Row<'_>],
     ranks: &[Vec<Vec<usize>>],
-    cancel: &Cancel,
+    (cancel, lenient): (&Cancel, bool),
 ) -> Result<Vec<Vec<Vec<f32>>>, FusionError> {
     let find = |(at, wanted): (usize, &Vec<Vec<usize>>)| {
         let length = rows[at].info.len();
         if wanted.iter().all(Vec::is_empty) {
             Ok(vec![Vec::new(); wanted.len()])
         } else if length < LARGE {
-            small(source, at, length, wanted, cancel)
+            small(source, at, length, wanted, (cancel, lenient))
         } else {
-            large(source, at, length, wanted, cancel)
+            large(source, at, length, wanted, (cancel, lenient))
         }
     };
     ranks.par_iter().enumerate().map(find).collect()
@@ -39,7 +39,7 @@ fn small(
     tensor: usize,
     length: usize,
     ranks: &[Vec<usize>],
-    cancel: &Cancel,
+    (cancel, lenient): (&Cancel, bool),
 ) -> Result<Vec<Vec<f32>>, FusionError> {
     cancel.check()?;
     let mut found = vec![Vec::new(); ranks.len()];
@@ -50,7 +50,7 @@ fn small(
         finite &= sizes.iter().fold(0, |largest, size| largest.max(*size)) < f32::INFINITY.to_bits();
         found[slot] = ranks[slot].iter().map(|rank| f32::from_bits(*sizes.select_nth_unstable(rank - 1).1)).collect();
     });
-    if finite { Ok(found) } else { Err(FusionError::NotFinite { tensor: source.name(tensor).to_owned() }) }
+    if finite || lenient { Ok(found) } else { Err(FusionError::NotFinite { tensor: source.name(tensor).to_owned() }) }
 }
 
 fn large(
@@ -58,13 +58,13 @@ fn large(
     tensor: usize,
     length: usize,
     ranks: &[Vec<usize>],
-    cancel: &Cancel,
+    (cancel, lenient): (&Cancel, bool),
 ) -> Result<Vec<Vec<f32>>, FusionError> {
     let mut found = vec![Vec::new(); ranks.len()];
     for turn in 0..ranks.iter().map(Vec::len).max().unwrap_or(0) {
         // Slots that want fewer are asked for anything.
         let now: Vec<usize> = ranks.iter().map(|ranks| ranks.get(turn).copied().unwrap_or(1)).collect();
-        let values = kth_magnitudes(source, std::iter::once((tensor, length)), &[], &now, cancel)?;
+        let values = kth_magnitudes(source, std::iter::once((tensor, length)), &[], &now, (cancel, lenient))?;
         for ((found, value), ranks) in found.iter_mut().zip(values).zip(ranks) {
             found.extend((turn < ranks.len()).then_some(value));
         }
@@ -107,7 +107,7 @@ mod tests {
         };
         let expected = [sorted(0), sorted(1)];
         let cancel = Cancel::default();
-        assert_eq!(small(&plain, 0, 5000, &ranks, &cancel).unwrap(), expected);
-        assert_eq!(large(&plain, 0, 5000, &ranks, &cancel).unwrap(), expected);
+        assert_eq!(small(&plain, 0, 5000, &ranks, (&cancel, false)).unwrap(), expected);
+        assert_eq!(large(&plain, 0, 5000, &ranks, (&cancel, false)).unwrap(), expected);
     }
 }

@@ -9,7 +9,7 @@ use super::chunks::{Piece, pieces};
 use super::rows::Scratch;
 use super::wide::wide;
 use crate::cancel::Cancel;
-use crate::fusion::{Context, FusionError};
+use crate::fusion::FusionError;
 use rayon::prelude::*;
 
 /// What is looked through, chunk by chunk: calls back with each expert's slot and its part of the task vector.
@@ -32,15 +32,14 @@ const MARGIN: f64 = 0.003;
 /// Each expert's `rank`-th smallest magnitude (from 1) over all pieces and its own `extra` values.
 ///
 /// # Errors
-/// A task vector that is not finite, unless the context lets it through; cancellation.
+/// A task vector that is not finite, unless what is not finite is let through (`lenient`); cancellation.
 pub(super) fn kth_magnitudes(
     deltas: &impl Deltas,
     lengths: impl Iterator<Item = (usize, usize)>,
     extra: &[Vec<f32>],
     ranks: &[usize],
-    cx: &Context<'_>,
+    (cancel, lenient): (&Cancel, bool),
 ) -> Result<Vec<f32>, FusionError> {
-    let (cancel, lenient) = (cx.cancel, cx.lenient);
     let search = Search { deltas, pieces: pieces(lengths), extra, ranks, cancel, lenient };
     let entries: usize = search.pieces.iter().map(|piece| piece.range.len()).sum();
     let collected = 2.0 * MARGIN * entries as f64 * deltas.experts() as f64;
@@ -324,8 +323,14 @@ mod tests {
                 assert_eq!(found, expected, "{share}");
             }
             let smooth = Plain(vec![plain.0[0].clone()], plain.1);
-            let search =
-                Search { deltas: &smooth, pieces: search.pieces, extra: &[], ranks: &ranks[..1], cancel: &cancel, lenient: false };
+            let search = Search {
+                deltas: &smooth,
+                pieces: search.pieces,
+                extra: &[],
+                ranks: &ranks[..1],
+                cancel: &cancel,
+                lenient: false,
+            };
             let mut sizes: Vec<f32> = smooth.0[0].iter().map(|x| x.abs()).collect();
             let expected = *sizes.select_nth_unstable_by(rank - 1, f32::total_cmp).1;
             assert_eq!(search.by_sample(entries).unwrap(), Some(vec![expected]), "the sample misled at {share}");

@@ -156,7 +156,7 @@ impl Sparsify {
             |row: &Row<'_>, expert| if thinned(row, expert) { self.ranks(expert, row.info.len()) } else { None };
         let ranks: Vec<Vec<_>> =
             rows.iter().map(|row| (0..experts).map(|expert| ranks(row, expert)).collect()).collect();
-        bands(vectors, rows, &ranks, cx.cancel)
+        bands(vectors, rows, &ranks, cx)
     }
 
     /// First and last kept entry of `n` when all are in order of magnitude, counted from one.

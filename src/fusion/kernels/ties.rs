@@ -218,7 +218,7 @@ impl TaskVectors<'_> {
             return Ok(vec![0.0; self.all.len()]);
         }
         let ranks = vec![rank; self.all.len()];
-        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, &ranks, cx)
+        kth_magnitudes(self, lengths().map(|(at, row)| (at, row.info.len())), counters, &ranks, (cx.cancel, cx.lenient))
     }
 
     fn visit_with_base(&self, piece: &Piece, Scratch { decode, work }: &mut Scratch, visitor: &mut WithBase<'_>) {

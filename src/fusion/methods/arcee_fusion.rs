@@ -103,7 +103,7 @@ impl Importance<'_> {
             let empty = row.info.is_empty() || !row.info.dtype.is_float();
             vec![if empty { vec![] } else { [0.25, 0.5, 0.75].map(|q| (q * last) as usize + 1).to_vec() }]
         };
-        let found = magnitudes_at(self, self.rows, &self.rows.iter().map(ranks).collect::<Vec<_>>(), cx.cancel)?;
+        let found = magnitudes_at(self, self.rows, &self.rows.iter().map(ranks).collect::<Vec<_>>(), (cx.cancel, cx.lenient))?;
         let threshold = |found: &Vec<Vec<f32>>| match found[0][..] {
             [lower, median, upper] => median + reach * (upper - lower),
             _ => 0.0,

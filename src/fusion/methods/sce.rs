@@ -84,7 +84,7 @@ impl Selection<'_> {
             selected => vec![vec![row.info.len() + 1 - selected]],
         };
         let ranks: Vec<_> = self.rows.iter().zip(&differing).map(rank).collect();
-        let found = magnitudes_at(self, self.rows, &ranks, cx.cancel)?;
+        let found = magnitudes_at(self, self.rows, &ranks, (cx.cancel, cx.lenient))?;
         Ok(found.iter().map(|found| found[0].first().copied().unwrap_or(f32::INFINITY)).collect())
     }
 
