@@ -139,7 +139,7 @@ mod tests {
     fn windows_cover_everything_once() {
         let cut = |lengths: &[usize]| windows(lengths.iter().copied(), 10);
         assert_eq!(cut(&[]), Vec::<Range<usize>>::new());
-        assert_eq!(cut(&[4, 6, 1, 20, 0, 3, 8]), [0..2, 2..3, 3..5, 5..6, 6..7]);
+        assert_eq!(cut(&[4, 6, 1, 20, 0, 3, 8]), [0..2, 2..3, 3..4, 4..6, 6..7]);
         assert_eq!(cut(&[25]), [0..1]);
     }
 }

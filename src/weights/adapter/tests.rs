@@ -67,7 +67,7 @@ fn scales_patterns_and_prefixes() {
     let (a, b) = (tensor(&a, &[2, 4], 3), tensor(&b, &[6, 2], 4));
     for (config, scale) in [
         (r#"{"peft_type":"LORA","r":2,"lora_alpha":6}"#, 3.0),
-        (r#"{"r":2,"lora_alpha":6,"use_rslora":true}"#, 6.0 / 2f32.sqrt()),
+        (r#"{"r":2,"lora_alpha":6,"use_rslora":true}"#, (6.0 / 2f64.sqrt()) as f32),
         (r#"{"r":9,"lora_alpha":6,"rank_pattern":{"q_proj":2},"alpha_pattern":{"self_attn.q_proj":1}}"#, 0.5),
         (r#"{"r":2,"lora_alpha":6,"alpha_pattern":{"^q_proj":1,"k_proj":7,"proj":9}}"#, 3.0),
     ] {
