@@ -14,11 +14,15 @@ use crate::params::{ParamError, ParamSet};
 use crate::text::printable;
 use serde_json::json;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub fn run(args: &Merge) -> Result<(), CliError> {
     let (method, params) = recipe(&args.method, &args.set)?;
+    let watched = watch()?;
     let inputs = Inputs::open(args.base.as_deref(), &args.expert)?;
+    // Already set only if this ran twice.
+    let _ = watched.set(inputs.clone());
     let job = MergeJob {
         method,
         params,
@@ -40,7 +44,6 @@ pub fn run(args: &Merge) -> Result<(), CliError> {
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
-    watch(&inputs)?;
     let mut progress = |done: u64, total: u64| line.draw(&status(done, total, start.elapsed()));
     let merged = merge(&job, &inputs, &plan, &args.out, &cancel, &mut progress);
     line.clear();
@@ -52,15 +55,23 @@ pub fn run(args: &Merge) -> Result<(), CliError> {
     report(args, &job, &plan, Some(&merged), start.elapsed())
 }
 
-/// An input that is cut short while it is read ends the process: with a message that names it.
-fn watch(inputs: &Inputs) -> Result<(), CliError> {
-    let inputs = inputs.clone();
+/// An input that is cut short while it is read ends the process: with a message that names it, once the inputs are
+/// known.
+fn watch() -> Result<Arc<OnceLock<Inputs>>, CliError> {
+    let inputs = Arc::<OnceLock<Inputs>>::default();
+    let opened = inputs.clone();
     when_a_file_is_cut_short(move || {
-        let error = inputs.check_unchanged().map_err(EngineError::from).map_err(CliError::from);
-        let unknown =
-            || CliError::failure("a file could not be read any further: the disk failed, or something cut it short");
-        output::complain(&error.err().unwrap_or_else(unknown).to_string());
-    })
+        let changed = opened.get().and_then(|inputs| inputs.check_unchanged().err());
+        let unknown = || {
+            CliError::failure(
+                "an input could not be read any further: the disk failed, or something cut the file short",
+            )
+            .hint("see that nothing writes to the models, and repeat the command")
+        };
+        let error = changed.map_or_else(unknown, |error| EngineError::from(error).into());
+        output::complain(&error.to_string());
+    })?;
+    Ok(inputs)
 }
 
 /// A preset's method and parameters, or a method with its defaults; changed by what `--set` says.
@@ -112,7 +123,7 @@ fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> St
 }
 
 fn status(done: u64, total: u64, elapsed: Duration) -> String {
-    let percent = if total > 0 { 100 * done / total } else { 100 };
+    let percent = (100 * done).checked_div(total).unwrap_or(100);
     let elapsed = elapsed.as_secs_f64();
     let left = if done > 0 && elapsed > 0.5 {
         format!(", {} left", seconds(elapsed * (total - done) as f64 / done as f64))

@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> Result<u64, String> {
     };
     let number: f64 = number.parse().map_err(|_| "a size such as 5GB is wanted".to_owned())?;
     let bytes = number * factor as f64;
-    if bytes < 1.0 || bytes > 1e18 {
+    if !(1.0..=1e18).contains(&bytes) {
         return Err("at least one byte and at most 10^18 are wanted".to_owned());
     }
     Ok(bytes as u64)
@@ -34,7 +34,7 @@ pub fn show(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    let digits = if unit > 0 && value < 9.95 { 1 } else { 0 };
+    let digits = usize::from(unit > 0 && value < 9.95);
     format!("{value:.digits$} {}", units[unit])
 }
 

@@ -190,9 +190,10 @@ fn an_input_that_is_cut_short_meanwhile_is_named() {
             fs::remove_dir_all(&call.out).unwrap();
         } else {
             assert_eq!(output.status.code(), Some(1), "{text}");
-            assert!(text.contains("b/model.safetensors") && text.contains("hint: "), "{text}");
+            let opening = text.contains("an input could not be read any further");
+            assert!((opening || text.contains("b/model.safetensors")) && text.contains("hint: "), "{text}");
             assert!(!call.out.exists());
-            named += 1;
+            named += u32::from(!opening);
         }
         fs::write(&path, &whole).unwrap();
     }

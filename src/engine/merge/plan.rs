@@ -54,11 +54,8 @@ impl MergePlan {
         let fixed = OWN + (rayon::current_num_threads() * PIECE * 12) as u64;
         let budget = usize::try_from(job.memory.saturating_sub(fixed) / 16).unwrap_or(usize::MAX);
         let window = budget.clamp(PIECE, WINDOW * rayon::current_num_threads());
-        let windows = if job.method.streams() {
-            windows(layout.slots.iter().map(|slot| slot.len()), window)
-        } else {
-            vec![0..layout.slots.len()]
-        };
+        let window = if job.method.streams() { window } else { usize::MAX };
+        let windows = windows(layout.slots.iter().map(|slot| slot.len()), window);
         let largest = |range: &Range<usize>| layout.slots[range.clone()].iter().map(|slot| slot.len() as u64).sum();
         let held: u64 = windows.iter().map(largest).max().unwrap_or(0);
         // The result of a window, and as much again for what its method works with.
@@ -89,9 +86,9 @@ fn written_as(job: &MergeJob, dtype: DType) -> DType {
 
 /// Consecutive slots of together at most `most` elements, or one that is larger.
 fn windows(lengths: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
-    let (mut windows, mut start, mut filled, mut end) = (Vec::new(), 0, 0, 0);
+    let (mut windows, mut start, mut filled, mut end) = (Vec::new(), 0, 0_usize, 0);
     for (at, length) in lengths.enumerate() {
-        if at > start && filled + length > most {
+        if at > start && filled.saturating_add(length) > most {
             windows.push(start..at);
             (start, filled) = (at, 0);
         }
@@ -140,6 +137,6 @@ mod tests {
         let cut = |lengths: &[usize]| windows(lengths.iter().copied(), 10);
         assert_eq!(cut(&[]), Vec::<Range<usize>>::new());
         assert_eq!(cut(&[4, 6, 1, 20, 0, 3, 8]), [0..2, 2..3, 3..4, 4..6, 6..7]);
-        assert_eq!(cut(&[25]), [0..1]);
+        assert_eq!(cut(&[25, 1]), [0..1, 1..2]);
     }
 }
