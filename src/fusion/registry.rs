@@ -57,6 +57,7 @@ methods! {
     arcee_fusion,
     magnitude_diff_pruning,
     passthrough,
+    model_recombination,
     mergekit_task_arithmetic,
     mergekit_ties,
     mergekit_dare_linear,

@@ -77,6 +77,7 @@ builtin! {
     "merging/nearswap"
     "merging/arcee_fusion"
     "merging/magnitude_diff_pruning"
+    "merging/model_recombination"
     "merging/passthrough"
     "merging/mergekit_task_arithmetic"
     "merging/mergekit_ties"
