@@ -46,6 +46,9 @@ pub struct Global {
     /// Folder with checkpoints and data instead of the zoo in the binary
     #[arg(long, global = true, value_name = "DIR")]
     pub zoo: Option<PathBuf>,
+    /// Put another model beside the zoo's experts: one that was merged or fine-tuned elsewhere
+    #[arg(long, global = true, value_name = "[NAME=]DIR")]
+    pub with: Vec<String>,
     /// Where to compute: auto, cpu, vulkan[:N], cuda[:N]
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceRequest,
@@ -130,6 +133,7 @@ Examples:
   fusebench run merging/ties --limit 200
   fusebench run my.toml --set scaling=0.4 --out results/
   fusebench run task_arithmetic --sweep scaling=0:1:0.1 --split validation --json
+  fusebench run passthrough --with mine=merged/ --experts mine
   fusebench run dare --events | jq -c 'select(.type == \"task_done\")'";
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -143,6 +147,9 @@ pub struct Run {
     /// Run once for every value of a parameter
     #[arg(long, value_name = "PARAM=FROM:TO:STEP")]
     pub sweep: Option<String>,
+    /// Combine these experts only, such as mnist,letters; those that `--with` brought too
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub experts: Vec<String>,
     /// Evaluate on this split (default: as the preset says, else test)
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
@@ -170,6 +177,7 @@ impl Run {
             preset: name.to_owned(),
             set: Vec::new(),
             sweep: None,
+            experts: Vec::new(),
             split: None,
             limit: None,
             json: false,

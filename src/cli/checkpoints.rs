@@ -29,7 +29,8 @@ pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
     let norms = if pool.base().is_some() { similarity(pool, &Cancel::default())?.norms } else { Vec::new() };
     let mut rows: Vec<Row> = pool.base().map(|base| row("base", "base", base, None)).into_iter().collect();
     for (at, (name, expert)) in pool.experts().iter().enumerate() {
-        rows.push(row(name, "expert", expert, norms.get(at).copied()));
+        let role = if at < zoo.own_experts().len() { "expert" } else { "guest" };
+        rows.push(row(name, role, expert, norms.get(at).copied()));
     }
     if args.json {
         let rows = rows.iter().map(|row| {

@@ -60,7 +60,7 @@ fn base(zoo: &Zoo, split: Split) -> Result<Job, CliError> {
     let method = fusion::find("task_arithmetic")?;
     let params = ParamSet::checked(method.specs, [("scaling", Value::Float(0.0))])
         .map_err(|source| fusion::FusionError::Param { method: method.name, source })?;
-    let experts = zoo.pool().experts().iter().map(|(name, _)| name.clone()).collect();
+    let experts = zoo.own_experts().map(str::to_owned).collect();
     let tasks = zoo.tasks().iter().map(|task| task.id.clone()).collect();
     let recipe = Recipe { method: method.id.to_owned(), params, experts };
     Ok(Job { kind: JobKind::Run, recipe, tasks, split, limit: None })

@@ -61,7 +61,7 @@ impl Plan {
 /// A run of `method` with default parameters, all experts that it can take, on every task's whole test split.
 #[must_use]
 pub fn default_job(zoo: &Zoo, method: &Method) -> Job {
-    let experts = zoo.pool().experts().iter().map(|(name, _)| name.clone());
+    let experts = zoo.own_experts().map(str::to_owned);
     Job {
         kind: JobKind::Run,
         recipe: Recipe {

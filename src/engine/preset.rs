@@ -141,6 +141,11 @@ impl Preset {
         Ok(())
     }
 
+    /// Combines these experts instead of those that the preset names.
+    pub fn set_experts(&mut self, names: &[String]) {
+        self.experts = Some(names.iter().map(|name| Named { name: name.clone(), at: None }).collect());
+    }
+
     /// Evaluates on another split than the preset says.
     pub fn set_split(&mut self, split: Split) {
         self.split = split;
@@ -158,9 +163,9 @@ impl Preset {
     pub fn job(&self, zoo: &Zoo) -> Result<Job, PresetError> {
         let pool = zoo.pool();
         let known: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
-        let experts = self.select("expert", self.experts.as_deref(), &known)?;
+        let experts = self.select("expert", self.experts.as_deref(), &known, zoo.own_experts().len())?;
         let known: Vec<&str> = zoo.tasks().iter().map(|task| task.id.as_str()).collect();
-        let tasks = self.select("task", self.tasks.as_deref(), &known)?;
+        let tasks = self.select("task", self.tasks.as_deref(), &known, known.len())?;
         self.method
             .check(pool.base().is_some(), experts.len())
             .map_err(|error| PresetError::new(&self.label, None, Problem::Method(error.to_string())))?;
@@ -169,8 +174,15 @@ impl Preset {
         Ok(Job { kind: JobKind::Run, recipe, tasks, split: self.split, limit: self.limit })
     }
 
-    fn select(&self, kind: &'static str, wanted: Option<&[Named]>, known: &[&str]) -> Result<Vec<String>, PresetError> {
-        let Some(wanted) = wanted else { return Ok(known.iter().map(|&name| name.to_owned()).collect()) };
+    /// The names in `wanted`, each of which has to be known; the first `usual` if it names none.
+    fn select(
+        &self,
+        kind: &'static str,
+        wanted: Option<&[Named]>,
+        known: &[&str],
+        usual: usize,
+    ) -> Result<Vec<String>, PresetError> {
+        let Some(wanted) = wanted else { return Ok(known.iter().take(usual).map(|&name| name.to_owned()).collect()) };
         let check = |named: &Named| {
             if known.contains(&named.name.as_str()) {
                 return Ok(named.name.clone());

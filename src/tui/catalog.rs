@@ -18,6 +18,8 @@ pub struct Catalog {
     pub heads: Option<String>,
     /// Names of the pool's experts, in pool order.
     pub experts: Vec<String>,
+    /// How many of them are combined unless somebody chooses; guests come after them.
+    pub usual: usize,
     pub has_base: bool,
     /// The base first, if there is one, then the experts in pool order.
     pub checkpoints: Vec<CheckpointFacts>,
@@ -78,6 +80,7 @@ impl Catalog {
             tasks: tasks.to_vec(),
             heads: None,
             experts: pool.experts().iter().map(|(name, _)| name.clone()).collect(),
+            usual: pool.experts().len(),
             has_base: base.is_some(),
             checkpoints: base.into_iter().chain(experts).collect(),
             groups: pool.groups().names().to_vec(),
@@ -87,6 +90,12 @@ impl Catalog {
                 .map(|t| [Split::Validation, Split::Test].map(|split| recorded(&t.id, split)))
                 .collect(),
         }
+    }
+
+    /// The experts that are combined unless somebody chooses others.
+    #[must_use]
+    pub fn usual_experts(&self) -> &[String] {
+        &self.experts[..self.usual.min(self.experts.len())]
     }
 
     #[must_use]

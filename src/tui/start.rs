@@ -135,6 +135,7 @@ pub fn catalog(zoo: &Zoo) -> Catalog {
     let recorded =
         |task: &str, split| Recorded { base: zoo.scores().base(task, split), expert: zoo.scores().expert(task, split) };
     let mut catalog = Catalog::new(zoo.tasks(), zoo.pool(), crate::fusion::METHODS, recorded);
+    catalog.usual = zoo.own_experts().len();
     catalog.heads = zoo.about_heads().map(|about| printable(about).into_owned());
     catalog
 }

@@ -24,6 +24,10 @@ pub enum ZooError {
     Weights(#[from] WeightsError),
     #[error("the zoo's models do not fit together: {0}")]
     Pool(#[from] FusionError),
+    #[error("the name `{name}` is taken by another model")]
+    NameTaken { name: String },
+    #[error("the model cannot stand beside the zoo's: {0}")]
+    Guest(FusionError),
     #[error("the zoo's model: {0}")]
     Model(#[from] ModelError),
     #[error(transparent)]
@@ -50,6 +54,10 @@ impl ZooError {
             Self::UnknownTask { .. } => "`fusebench tasks` lists them",
             Self::Weights(error) => error.hint(),
             Self::Pool(error) => error.hint(),
+            Self::NameTaken { .. } => "give it another: --with NAME=WHERE",
+            Self::Guest(_) => {
+                "only models of the base's architecture can be evaluated here; `fusebench inspect` looks at any"
+            }
             Self::Model(error) => error.hint(),
             Self::Preprocess(_) => "config.json and the data do not belong together",
             Self::Diverged { .. } => "use a smaller learning rate or another seed",

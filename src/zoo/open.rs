@@ -6,7 +6,7 @@ use crate::fusion::Pool;
 use crate::models::clip_vit::ClipVitConfig;
 use crate::tasks::preprocess::InputShape;
 use crate::tasks::{Images, Split, Task};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, align};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,6 +18,8 @@ pub struct Zoo {
     tasks: Vec<Task>,
     config: ClipVitConfig,
     pool: Pool,
+    /// How many of the pool's experts are its own; guests come after them.
+    own: usize,
     heads: Vec<Head>,
     about_heads: Option<String>,
     scores: Scores,
@@ -58,7 +60,8 @@ impl Zoo {
         let scores = files.json(files::SCORES)?;
         let images = tasks.iter().map(|_| Default::default()).collect();
         let fingerprint = OnceLock::new();
-        Ok(Self { files, tasks, config, pool, heads, about_heads, scores, images, fingerprint })
+        let own = tasks.len();
+        Ok(Self { files, tasks, config, pool, own, heads, about_heads, scores, images, fingerprint })
     }
 
     /// Only the data of a zoo whose models are not there yet.
@@ -68,8 +71,8 @@ impl Zoo {
         let images = tasks.iter().map(|_| Default::default()).collect();
         let (config, heads, scores) = (ClipVitConfig::default(), Vec::new(), Scores::default());
         let pool = Pool::new(None, Vec::new())?;
-        let (about_heads, fingerprint) = (None, OnceLock::new());
-        Ok(Self { files, tasks, config, pool, heads, about_heads, scores, images, fingerprint })
+        let (own, about_heads, fingerprint) = (0, None, OnceLock::new());
+        Ok(Self { files, tasks, config, pool, own, heads, about_heads, scores, images, fingerprint })
     }
 
     #[must_use]
@@ -82,10 +85,33 @@ impl Zoo {
         self.tasks.iter().find(|task| task.id == id)
     }
 
-    /// The base, and one expert a task, named and ordered as the tasks.
+    /// The base, one expert a task, named and ordered as the tasks, and the guests.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// The experts that belong to it: what a recipe combines that does not say which.
+    pub fn own_experts(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.pool.experts()[..self.own].iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The zoo with one more model to choose: merged elsewhere, or fine-tuned from the same base. Names of tensors may
+    /// differ by what libraries put before them.
+    ///
+    /// # Errors
+    /// A name that is taken; a model of another architecture.
+    pub fn with_guest(self, name: String, guest: Checkpoint) -> Result<Self, ZooError> {
+        if name == "base" || self.pool.experts().iter().any(|(known, _)| *known == name) {
+            return Err(ZooError::NameTaken { name });
+        }
+        let mut models: Vec<Checkpoint> = self.pool.base().cloned().into_iter().chain([guest]).collect();
+        align(&mut models);
+        let base = self.pool.base().cloned();
+        let mut experts = self.pool.experts().to_vec();
+        experts.extend(models.pop().map(|guest| (name, guest)));
+        let pool = Pool::new(base, experts).map_err(ZooError::Guest)?;
+        Ok(Self { pool, fingerprint: OnceLock::new(), ..self })
     }
 
     #[must_use]

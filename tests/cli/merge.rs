@@ -1,6 +1,6 @@
 //! `fusebench merge` and `reproduce` as scripts see them, killed at random moments included.
 
-use super::program::{command, json, run};
+use super::program::{command, json, run, tasks};
 use fusebench::weights::{Checkpoint, DType, Data, StateDict, Tensor, write_safetensors};
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,6 +93,34 @@ fn merging_reports_and_can_be_reproduced() {
     let moved = format!("second={}", folder.path().join("moved").display());
     let found = run(&["reproduce", out.join("model.safetensors").to_str().unwrap(), "--expert", &moved]);
     assert_eq!(found.code, 0, "{} {}", found.stdout, found.stderr);
+}
+
+/// What `merge` writes can be evaluated beside the zoo's experts, to the sample as if it had been merged there.
+#[test]
+fn what_was_merged_can_be_evaluated_beside_the_zoo() {
+    let folder = tempfile::tempdir().unwrap();
+    let zoo = |name: &str| format!("{}/assets/zoo/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let out = folder.path().join("merged").display().to_string();
+    let experts = [zoo("experts/mnist"), zoo("experts/letters")];
+    json(&["merge", "ties", "--base", &zoo("base"), "--expert", &experts[0], &experts[1], "--out", &out, "--json"]);
+    let accuracy = |args: &[&str]| {
+        let report = json(&[&["run"], args, &["--limit", "50", "--json", "--quiet"]].concat());
+        let correct = tasks().iter().map(|task| report[task]["correct"].as_u64().unwrap()).collect::<Vec<_>>();
+        assert_eq!(correct.len(), 8);
+        correct
+    };
+    let guest = format!("mine={out}");
+    let opened = accuracy(&["passthrough", "--with", &guest, "--experts", "mine"]);
+    assert_eq!(opened, accuracy(&["ties", "--experts", "mnist,letters"]));
+    // A guest is there to be chosen: it changes nothing for who does not.
+    let usual = ["task_arithmetic", "--split", "validation"];
+    assert_eq!(accuracy(&usual), accuracy(&[&usual[..], &["--with", &guest]].concat()));
+    let taken = run(&["checkpoints", "--with", &format!("mnist={out}")]);
+    assert!(taken.code == 2 && taken.stderr.contains("`mnist` is taken"), "{}", taken.stderr);
+    let other = models(1);
+    let other = other.path().join("a").display().to_string();
+    let other = run(&["checkpoints", "--with", &other]);
+    assert!(other.code == 2 && other.stderr.contains("cannot stand beside the zoo's"), "{}", other.stderr);
 }
 
 #[test]

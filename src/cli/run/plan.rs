@@ -32,6 +32,9 @@ impl Plan {
             let name = own_parameter(&preset, "--set", setting, name)?;
             preset.set(name, value).map_err(|error| refused(&preset, "--set", setting, &error))?;
         }
+        if !args.experts.is_empty() {
+            preset.set_experts(&args.experts);
+        }
         if let Some(split) = args.split {
             preset.set_split(split.into());
         }

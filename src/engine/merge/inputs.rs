@@ -17,6 +17,17 @@ pub struct Input {
     pub checkpoint: Checkpoint,
 }
 
+impl Input {
+    /// One model by itself, a path or hub id: as `NAME=WHERE`, or named after its folder.
+    ///
+    /// # Errors
+    /// What cannot be found or read.
+    pub fn open(text: &str) -> Result<Self, EngineError> {
+        let (name, given) = named(text);
+        open(name, &given, None)
+    }
+}
+
 /// All models of a merge, comparable with each other.
 #[derive(Debug, Clone)]
 pub struct Inputs {

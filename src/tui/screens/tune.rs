@@ -109,14 +109,14 @@ impl Pinned {
 impl State {
     #[must_use]
     pub fn new(catalog: &Catalog) -> Self {
-        let experts: Vec<String> = catalog.experts.clone();
+        let experts = catalog.usual_experts();
         let fits = |method: &&'static Method| method.check(catalog.has_base, experts.len()).is_ok();
         let usual = catalog.methods.iter().copied().find(|method| method.id == "task_arithmetic").filter(fits);
         let first = || catalog.methods.iter().copied().find(fits);
         let method = usual.or_else(first).unwrap_or(&crate::fusion::registry::methods::task_arithmetic::METHOD);
         let split = Split::Validation;
         let mut state = Self {
-            setting: Setting::defaults(method, &experts),
+            setting: Setting::defaults(method, experts),
             kept: Vec::new(),
             edits: Edits::default(),
             split,

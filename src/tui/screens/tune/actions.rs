@@ -25,7 +25,7 @@ pub fn change_to(model: &mut Model, mut next: Setting, key: Key, fx: &mut Vec<Ef
     }
     let same_method = next.method.id == tune.setting.method.id;
     let in_sight = tune.split == Split::Test && tune.board.slots.iter().any(|slot| slot.score.is_some());
-    next.tuned_on_test |= same_method && in_sight && !is_default(&next, &model.catalog.experts);
+    next.tuned_on_test |= same_method && in_sight && !is_default(&next, model.catalog.usual_experts());
     let costly = same_method && is_costly(&tune.setting, &next);
     if !same_method {
         keep(&mut tune.kept, tune.setting.clone());
@@ -184,8 +184,8 @@ pub fn reset(model: &mut Model, fx: &mut Vec<Effect>) {
 
 /// All parameters back to their defaults, with all experts that the method takes.
 pub fn reset_all(model: &mut Model, fx: &mut Vec<Effect>) {
-    let experts: Vec<String> = model.catalog.experts.clone();
-    change_to(model, Setting::defaults(model.tune.setting.method, &experts), Key::Single, fx);
+    let defaults = Setting::defaults(model.tune.setting.method, model.catalog.usual_experts());
+    change_to(model, defaults, Key::Single, fx);
 }
 
 /// Opens a field for an exact value.
@@ -289,9 +289,10 @@ fn cycle_method(model: &mut Model, by: i64, fx: &mut Vec<Effect>) {
 /// Switches to a method, with what had been dialled in for it before.
 pub fn use_method(model: &mut Model, method: &'static Method, fx: &mut Vec<Effect>) {
     let kept = model.tune.kept.iter().find(|setting| setting.method.id == method.id).cloned();
-    let experts: Vec<String> = model.catalog.experts.clone();
-    let next = kept.unwrap_or_else(|| Setting::defaults(method, &experts));
-    if next.experts.len() < experts.len() {
+    let usual = model.catalog.usual_experts();
+    let next = kept.unwrap_or_else(|| Setting::defaults(method, usual));
+    let fewer = next.experts.len() < usual.len();
+    if fewer {
         model.say(
             format!("{} on {}: choose others in the row `experts`", method.name, next.experts.join(" and ")),
             false,
