@@ -26,14 +26,15 @@ fn fuzz(name: &str, corpus: &[Vec<u8>], words: &[&str], read: impl Fn(&[u8])) {
     while !enough(inputs) {
         let seed = first.unwrap_or(inputs);
         let bytes = Mutator::new(seed, words).mutant(corpus);
-        let began = Instant::now();
-        let answer = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
         let text = String::from_utf8_lossy(&bytes);
-        assert!(answer.is_ok(), "{name}: FUSEBENCH_FUZZ_SEED={seed} panics with\n{text:?}");
-        assert!(
-            began.elapsed() < Duration::from_secs(10),
-            "{name}: FUSEBENCH_FUZZ_SEED={seed} takes long with\n{text:?}"
-        );
+        let slow = || {
+            let began = Instant::now();
+            let answer = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
+            assert!(answer.is_ok(), "{name}: FUSEBENCH_FUZZ_SEED={seed} panics with\n{text:?}");
+            began.elapsed() > Duration::from_secs(10)
+        };
+        // Twice: a busy machine may have held it up once.
+        assert!(!(slow() && slow()), "{name}: FUSEBENCH_FUZZ_SEED={seed} takes long with\n{text:?}");
         inputs += 1;
     }
     println!("{name}: {inputs} inputs in {:.0} s", start.elapsed().as_secs_f64());
