@@ -6,12 +6,15 @@ mod doctor;
 mod documents;
 mod error;
 mod explore;
+mod export;
+mod import;
 mod merge;
 mod methods;
 mod output;
 mod presets;
 mod probe;
 mod progress;
+mod recipe;
 mod reproduce;
 mod run;
 mod runner;
@@ -49,6 +52,8 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         None => explore::run(args),
         Some(Command::Run(args)) => run::run(args, global).map(done),
         Some(Command::Merge(args)) => merge::run(args).map(done),
+        Some(Command::Import(args)) => import::run(args).map(done),
+        Some(Command::Export(args)) => export::run(args).map(done),
         Some(Command::Reproduce(args)) => reproduce::run(args),
         Some(Command::Methods(args)) => methods::run(args).map(done),
         Some(Command::Tasks(args)) => tasks::run(args, global).map(done),

@@ -4,6 +4,7 @@
 
 mod cache;
 mod device;
+pub mod document;
 mod error;
 mod evaluate;
 mod event;
@@ -28,7 +29,7 @@ pub use export::write_checkpoint;
 pub use handle::Engine;
 pub use job::{Job, Recipe};
 pub use plan::default_job;
-pub use preset::{BUILTIN, Builtin, Position, Preset, PresetError, Problem, preset_schema};
+pub use preset::{BUILTIN, Builtin, Models, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};
 
 use plan::Plan;

@@ -24,6 +24,7 @@ mod open;
 mod shards;
 mod source;
 mod state_dict;
+mod view;
 mod wide;
 mod writer;
 

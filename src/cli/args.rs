@@ -1,7 +1,7 @@
 //! The command line, declared. What `--help`, the man pages and the completions say is written here.
 
 use crate::engine::DeviceRequest;
-use crate::engine::merge::NotFinite;
+use crate::engine::merge::{NotFinite, Vocab};
 use crate::tasks::Split;
 use crate::weights::DType;
 use clap::builder::styling::{AnsiColor, Styles};
@@ -77,6 +77,10 @@ pub enum Command {
     Run(Run),
     /// Merge checkpoints on disk into one, out of core
     Merge(Merge),
+    /// Turn a recipe of mergekit or FusionBench into ours
+    Import(Import),
+    /// Print a recipe as mergekit reads it
+    Export(Export),
     /// Make a merged checkpoint again from its metadata, and compare
     Reproduce(Reproduce),
     /// List the fusion methods, or show one with its parameters
@@ -196,20 +200,25 @@ Examples:
       --set scaling=0.3 --out merged/
   fusebench merge ties --base org/base --expert org/math --expert org/code@main \\
       --dtype bf16 --shard-size 5GB --memory 4GB --out merged/
+  fusebench merge mergekit.yml --out merged/             models as the recipe names them
+  fusebench merge ties --pool pool.yaml --out merged/    FusionBench's model pool
   fusebench reproduce merged/";
 
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = MERGE_EXAMPLES)]
 pub struct Merge {
-    /// A method (see `fusebench methods`) or a preset
-    #[arg(value_name = "METHOD_OR_PRESET")]
+    /// A method (see `fusebench methods`), a preset, or a recipe: mergekit's or FusionBench's YAML, or TOML
+    #[arg(value_name = "METHOD_OR_RECIPE")]
     pub method: String,
     /// The model that the experts were fine-tuned from
     #[arg(long, value_name = "DIR")]
     pub base: Option<String>,
     /// A model to merge, in order; may be given several times
-    #[arg(long, required = true, value_name = "[NAME=]DIR", num_args = 1..)]
+    #[arg(long, value_name = "[NAME=]DIR", num_args = 1..)]
     pub expert: Vec<String>,
+    /// FusionBench's model pool, instead of --base and --expert
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "expert"])]
+    pub pool: Option<PathBuf>,
     /// Set a parameter of the method; may be given several times
     #[arg(long, value_name = "PARAM=VALUE")]
     pub set: Vec<String>,
@@ -225,6 +234,12 @@ pub struct Merge {
     /// Use at most so much memory (default: a quarter of it)
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
     pub memory: Option<u64>,
+    /// What to do with vocabularies of different sizes (default: an error)
+    #[arg(long, value_enum)]
+    pub vocab: Option<VocabArg>,
+    /// Folder for the results of a recipe's earlier merges, which are kept (default: OUT.steps)
+    #[arg(long, value_name = "DIR")]
+    pub steps: Option<PathBuf>,
     /// What to do with results that are not finite
     #[arg(long, value_enum, default_value = "error")]
     pub nan: NanArg,
@@ -258,6 +273,81 @@ pub struct Reproduce {
     /// No progress on stderr
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+What is read:
+  mergekit     models, slices, modules; parameters at every level as values, gradients and by filter; several
+               documents that name each other; tokenizer and chat_template
+  FusionBench  a method and a model pool, in one file (`fusion_bench … --cfg job`) or in two (--pool)
+
+Examples:
+  fusebench import mergekit.yml > preset.toml        a preset where one set of parameters says it all, else a recipe
+  fusebench import ties_merging.yaml --pool clip-vit-base-patch32_TA8.yaml > preset.toml
+  fusebench merge preset.toml --out merged/";
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub struct Import {
+    /// The YAML file
+    pub file: PathBuf,
+    /// FusionBench's model pool, where the file has only the method
+    #[arg(long, value_name = "FILE")]
+    pub pool: Option<PathBuf>,
+    /// A recipe even where a preset would do
+    #[arg(long)]
+    pub recipe: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportTo {
+    /// mergekit's YAML
+    Mergekit,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Export {
+    /// A method, a preset or a recipe
+    #[arg(value_name = "METHOD_OR_RECIPE")]
+    pub method: String,
+    /// For which program
+    #[arg(long, value_enum)]
+    pub to: ExportTo,
+    /// The model that the experts were fine-tuned from
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<String>,
+    /// A model to merge, in order; may be given several times
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    pub expert: Vec<String>,
+    /// FusionBench's model pool, instead of --base and --expert
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "expert"])]
+    pub pool: Option<PathBuf>,
+    /// Set a parameter of the method; may be given several times
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// Dtype of the result
+    #[arg(long, value_enum)]
+    pub dtype: Option<DTypeArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VocabArg {
+    /// The first rows, which all models have
+    Truncate,
+    /// All tokens of all models, matched by the tokenizers
+    Union,
+    /// Embeddings and head of the base; only the rest is merged
+    Backbone,
+}
+
+impl From<VocabArg> for Vocab {
+    fn from(vocab: VocabArg) -> Self {
+        match vocab {
+            VocabArg::Truncate => Self::Truncate,
+            VocabArg::Union => Self::Union,
+            VocabArg::Backbone => Self::Backbone,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -369,7 +459,7 @@ mod tests {
     #[test]
     fn help_is_brief_and_fits_80_columns() {
         let help = Args::command().term_width(80).render_help().to_string();
-        assert!(help.lines().count() <= 56, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 58, "{} lines", help.lines().count());
         for line in help.lines() {
             assert!(line.chars().count() <= 90, "{line}");
         }

@@ -1,5 +1,6 @@
 //! How a command fails: what went wrong, where, what to do, and with which exit code.
 
+use crate::engine::document::DocumentError;
 use crate::engine::{EngineError, PresetError};
 use crate::fusion::FusionError;
 use crate::text::printable;
@@ -106,6 +107,12 @@ impl fmt::Display for CliError {
 impl From<PresetError> for CliError {
     fn from(error: PresetError) -> Self {
         Self::input(error.problem.to_string()).at(error.place()).hint(error.hint())
+    }
+}
+
+impl From<DocumentError> for CliError {
+    fn from(error: DocumentError) -> Self {
+        Self::input(error.message.clone()).at(error.place()).hint(error.hint)
     }
 }
 

@@ -4,64 +4,131 @@ use super::args::Merge;
 use super::error::CliError;
 use super::output;
 use super::progress::Line;
+use super::recipe::{self, Named, Step, Work};
 use super::signals::{Signals, when_a_file_is_cut_short};
 use super::size;
 use crate::cancel::Cancel;
-use crate::engine::merge::{Inputs, MergeJob, MergePlan, Merged, default_memory, merge};
-use crate::engine::{EngineError, Preset, Problem};
-use crate::fusion::{Method, find};
-use crate::params::{ParamError, ParamSet};
+use crate::engine::EngineError;
+use crate::engine::merge::{Inputs, MergeJob, MergePlan, Merged, Options, default_memory, merge};
+use crate::params::ParamSet;
 use crate::text::printable;
 use serde_json::json;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub fn run(args: &Merge) -> Result<(), CliError> {
-    let (method, params) = recipe(&args.method, &args.set)?;
-    let watched = watch()?;
-    let inputs = Inputs::open(args.base.as_deref(), &args.expert)?;
-    // Already set only if this ran twice.
-    let _ = watched.set(inputs.clone());
-    let job = MergeJob {
-        method,
-        params,
-        dtype: args.dtype.map(Into::into),
-        not_finite: args.nan.into(),
-        shard: args.shard_size,
-        memory: args.memory.unwrap_or_else(default_memory),
+    let named = Named {
+        recipe: &args.method,
+        base: args.base.as_deref(),
+        experts: &args.expert,
+        pool: args.pool.as_deref(),
+        set: &args.set,
     };
-    let plan = MergePlan::new(&job, &inputs, Some(&args.out))?;
+    let (steps, notes) = recipe::read(&named)?;
     let mut line = Line::new(args.quiet);
-    for note in &inputs.notes {
+    for note in &notes {
         line.note(&format!("note: {}", printable(note)));
     }
-    line.note(&describe(&job, &inputs, &plan, &args.out));
-    if args.dry_run {
-        return report(args, &job, &plan, None, Duration::ZERO);
-    }
-    let start = Instant::now();
+    let watched = watch()?;
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
+    let folder = args.steps.clone().unwrap_or_else(|| beside(&args.out));
+    let mut results: Vec<(String, String)> = Vec::new();
+    for step in steps {
+        let out = step.name.as_ref().map_or_else(|| args.out.clone(), |name| folder.join(name));
+        let name = step.name.clone();
+        if let Some(name) = &name {
+            line.note(&format!("merge `{}`, which others need, to {}", printable(name), printable(&out.display().to_string())));
+        }
+        let merged = merge_step(args, step.with_results(&results), &out, &watched, (&cancel, &signals), &mut line)?;
+        if let Some(name) = name {
+            if !merged {
+                line.note("the merges that need it can be planned once it is there");
+                return Ok(());
+            }
+            results.push((name, out.display().to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// `OUT.steps`.
+fn beside(out: &Path) -> PathBuf {
+    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    out.with_file_name(format!("{name}.steps"))
+}
+
+/// One merge; whether its result is there.
+fn merge_step(
+    args: &Merge,
+    step: Step,
+    out: &Path,
+    watched: &Watched,
+    (cancel, signals): (&Cancel, &Signals),
+    line: &mut Line,
+) -> Result<bool, CliError> {
+    let method = step.method()?;
+    let dtype = args.dtype.map(Into::into).or_else(|| step.dtype());
+    let options = Options {
+        vocab: args.vocab.map(Into::into),
+        scratch: out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
+    };
+    let (inputs, params, document) = match step.work {
+        Work::Plain(plain) => (Inputs::open_with(plain.base.as_deref(), &plain.experts, &options)?, plain.params, None),
+        Work::Document(document) => (Inputs::of_document(&document, None, &options)?, ParamSet::default(), Some(*document)),
+    };
+    *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs.clone());
+    let job = MergeJob {
+        method,
+        params,
+        dtype,
+        not_finite: args.nan.into(),
+        shard: args.shard_size,
+        memory: args.memory.unwrap_or_else(default_memory),
+        vocab: options.vocab,
+        document,
+    };
+    let plan = MergePlan::new(&job, &inputs, Some(out))?;
+    for note in &inputs.notes {
+        line.note(&format!("note: {}", printable(note)));
+    }
+    line.note(&describe(&job, &inputs, &plan, out));
+    // Only the last merge is the result.
+    let last = out == args.out;
+    if args.dry_run {
+        if last {
+            report(args, &job, &plan, None, Duration::ZERO)?;
+        }
+        return Ok(out.is_dir());
+    }
+    let start = Instant::now();
     let mut progress = |done: u64, total: u64| line.draw(&status(done, total, start.elapsed()));
-    let merged = merge(&job, &inputs, &plan, &args.out, &cancel, &mut progress);
+    let merged = merge(&job, &inputs, &plan, out, cancel, &mut progress);
     line.clear();
     signals.check().map_err(|error| {
         if merged.is_ok() { error } else { error.hint("the same command goes on where it was stopped") }
     })?;
     let merged = merged?;
-    line.note(&sentence(&merged, &args.out, start.elapsed()));
-    report(args, &job, &plan, Some(&merged), start.elapsed())
+    line.note(&sentence(&merged, out, start.elapsed()));
+    if last {
+        report(args, &job, &plan, Some(&merged), start.elapsed())?;
+    }
+    Ok(true)
 }
+
+/// The models that are being read.
+type Watched = Arc<Mutex<Option<Inputs>>>;
 
 /// An input that is cut short while it is read ends the process: with a message that names it, once the inputs are
 /// known.
-fn watch() -> Result<Arc<OnceLock<Inputs>>, CliError> {
-    let inputs = Arc::<OnceLock<Inputs>>::default();
+fn watch() -> Result<Watched, CliError> {
+    let inputs = Watched::default();
     let opened = inputs.clone();
     when_a_file_is_cut_short(move || {
-        let changed = opened.get().and_then(|inputs| inputs.check_unchanged().err());
+        let opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = opened.as_ref().and_then(|inputs| inputs.check_unchanged().err());
         let unknown = || {
             CliError::failure(
                 "an input could not be read any further: the disk failed, or something cut the file short",
@@ -74,43 +141,20 @@ fn watch() -> Result<Arc<OnceLock<Inputs>>, CliError> {
     Ok(inputs)
 }
 
-/// A preset's method and parameters, or a method with its defaults; changed by what `--set` says.
-fn recipe(name: &str, settings: &[String]) -> Result<(&'static Method, ParamSet), CliError> {
-    let (method, mut params) = match Preset::resolve(name) {
-        Ok(preset) => (preset.method(), preset.params().clone()),
-        Err(error) if matches!(*error.problem, Problem::NoSuchPreset { .. }) && find(name).is_ok() => {
-            let method = find(name)?;
-            (method, ParamSet::defaults(method.specs))
-        }
-        Err(error) => return Err(error.into()),
-    };
-    for setting in settings {
-        let place = format!("--set {setting}");
-        let (key, value) = setting
-            .split_once('=')
-            .ok_or_else(|| CliError::input(format!("`{setting}` is not of the form PARAM=VALUE")).at(place.clone()))?;
-        let key = key.trim().strip_prefix(&format!("{}.", method.id)).unwrap_or(key.trim());
-        params.set_text(method.specs, key, value.trim()).map_err(|error| refused(method, &place, &error))?;
-    }
-    Ok((method, params))
-}
-
-fn refused(method: &Method, place: &str, error: &ParamError) -> CliError {
-    CliError::input(error.to_string())
-        .at(place.to_owned())
-        .hint(format!("`fusebench methods {}` shows its parameters and their ranges", method.id))
-}
-
 /// The plan, as it is printed before work starts.
 fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> String {
     let base = if inputs.base.is_some() { "base and " } else { "" };
     let free = plan.free.map_or_else(String::new, |free| format!(", {} free", size::show(free)));
+    let models = match (inputs.experts.len(), &job.document) {
+        (1, None) => format!("{base}1 expert"),
+        (experts, None) => format!("{base}{experts} experts"),
+        (experts, Some(_)) => format!("{} models", experts + usize::from(inputs.base.is_some())),
+    };
     format!(
-        "plan: {} of {base}{} experts, {} tensors, {:.1} M parameters\n\
+        "plan: {} of {models}, {} tensors, {:.1} M parameters\n\
          plan: reads {}, writes {} in {} file(s) to {}{free}\n\
          plan: at most {} of memory; about {} at the speed of this disk and memory, more for methods that compute much",
         job.method.name,
-        inputs.experts.len(),
         plan.tensors,
         plan.parameters as f64 / 1e6,
         size::show(plan.read),
@@ -166,6 +210,7 @@ fn report(
     output::json(&json!({
         "method": job.method.id,
         "params": job.params,
+        "document": job.document,
         "out": args.out,
         "plan": plan,
         "parents": merged.map(|merged| &merged.provenance),

@@ -33,6 +33,14 @@ pub enum EngineError {
     NameTwice { name: String },
     #[error("{} MB of memory are needed at least, {} MB are allowed", .needed.div_ceil(1_000_000), .allowed / 1_000_000)]
     Memory { needed: u64, allowed: u64 },
+    #[error("{method} needs the whole model: its parameters cannot differ by layer or tensor")]
+    OneRecipe { method: &'static str },
+    #[error("the recipe does not fit the models: {reason}")]
+    Recipe { reason: String, hint: &'static str },
+    #[error("vocabularies of different sizes: `{tensor}` has {rows} rows in {model} and {other_rows} in {other}")]
+    Vocabulary { tensor: String, model: String, rows: usize, other: String, other_rows: usize },
+    #[error("{label}: {reason}")]
+    Tokenizer { label: String, reason: String },
     #[error("{label} does not say how it was made: {reason}")]
     NoRecord { label: String, reason: String },
     #[error("internal error: {0}")]
@@ -87,6 +95,12 @@ impl EngineError {
             Self::Memory { .. } => {
                 "the largest tensor must fit, and all of the model for some methods: raise --memory".to_owned()
             }
+            Self::OneRecipe { .. } => "give all layers the same parameters, or choose another method".to_owned(),
+            Self::Recipe { hint, .. } => (*hint).to_owned(),
+            Self::Vocabulary { .. } => "say what to do: --vocab truncate (the rows that all have), union (all tokens of all \
+                 models) or backbone (embeddings and head of the base, the rest is merged)"
+                .to_owned(),
+            Self::Tokenizer { .. } => "models whose tokens are to be matched need a tokenizer.json, or a vocab.json or vocab.txt".to_owned(),
             Self::NoRecord { .. } => "only what `fusebench merge` has written can be made again".to_owned(),
             Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
             Self::Fusion(error) => error.hint().to_owned(),

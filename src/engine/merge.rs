@@ -2,21 +2,34 @@
 //! beside and renamed, reproducible from its own metadata.
 
 mod card;
+mod config;
+#[cfg(test)]
+mod document_tests;
 mod inputs;
+mod layers;
+mod matching;
+mod parts;
 mod pieces;
 mod plan;
 mod provenance;
 mod reproduce;
+mod resolve;
+mod rows;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tokenizer;
+mod vocabulary;
 
-pub use inputs::{Input, Inputs};
+pub use inputs::{Input, Inputs, Options};
+pub use parts::Part;
 pub use plan::{MergePlan, default_memory};
 pub use provenance::{Parent, Provenance};
 pub use reproduce::{Comparison, Difference, reproduce};
 pub use run::{Merged, merge};
+pub use vocabulary::Vocab;
 
+use super::document::Document;
 use crate::fusion::Method;
 use crate::params::ParamSet;
 use crate::weights::DType;
@@ -47,4 +60,8 @@ pub struct MergeJob {
     pub shard: Option<u64>,
     /// Bytes of memory that may be used.
     pub memory: u64,
+    /// What becomes of vocabularies of different sizes.
+    pub vocab: Option<Vocab>,
+    /// A recipe that is more than a method with one set of parameters.
+    pub document: Option<Document>,
 }

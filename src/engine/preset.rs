@@ -10,6 +10,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use error::{Position, PresetError, Problem};
 pub use schema::preset_schema;
 
+use super::document::Plain;
 use super::{Job, JobKind, Recipe};
 use crate::fusion::Method;
 use crate::params::{Kind, ParamError, ParamSet, PerGroup, PerModel, closest};
@@ -40,6 +41,18 @@ pub struct Preset {
     tasks: Option<Vec<Named>>,
     split: Split,
     limit: Option<usize>,
+    /// Checkpoints to merge, where the preset is about more than the zoo.
+    models: Option<Models>,
+}
+
+/// Checkpoints on disk or in the hub cache, as `fusebench merge` takes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Models {
+    pub base: Option<String>,
+    /// `WHERE` or `NAME=WHERE`.
+    pub experts: Vec<String>,
+    /// Of the result.
+    pub dtype: Option<String>,
 }
 
 impl Preset {
@@ -105,7 +118,31 @@ impl Preset {
             tasks: named(&job.tasks),
             split: job.split,
             limit: job.limit,
+            models: None,
         })
+    }
+
+    /// A method on checkpoints, as a preset that `fusebench merge` takes.
+    #[must_use]
+    pub fn of_plain(plain: &Plain) -> Self {
+        let models = Models { base: plain.base.clone(), experts: plain.experts.clone(), dtype: plain.dtype.clone() };
+        Self {
+            label: "recipe".to_owned(),
+            method: plain.method,
+            params: plain.params.clone(),
+            params_at: None,
+            experts: None,
+            tasks: None,
+            split: Split::default(),
+            limit: None,
+            models: Some(models),
+        }
+    }
+
+    /// The checkpoints that it names.
+    #[must_use]
+    pub fn models(&self) -> Option<&Models> {
+        self.models.as_ref()
     }
 
     /// File name or built-in name, for messages.

@@ -121,13 +121,15 @@ pub struct Context<'a> {
     pub masks: Option<&'a dyn MaskSource>,
     /// Lets results through that are not finite, instead of failing: whoever takes them decides.
     pub lenient: bool,
+    /// The pool is one of several parts with different parameters: nothing can be said of the whole model.
+    pub partial: bool,
     surveys: Surveys,
 }
 
 impl<'a> Context<'a> {
     #[must_use]
     pub fn new(cancel: &'a Cancel, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
-        Self { cancel, progress, masks: None, lenient: false, surveys: Surveys::default() }
+        Self { cancel, progress, masks: None, lenient: false, partial: false, surveys: Surveys::default() }
     }
 
     /// What a method has to know of the whole model before it can compute a part of it, such as a threshold: `measure`
@@ -141,6 +143,10 @@ impl<'a> Context<'a> {
         pool: &Pool,
         measure: impl FnOnce(&Pool, &mut Self) -> Result<S, FusionError>,
     ) -> Result<Arc<S>, FusionError> {
+        if self.partial {
+            let reason = "it needs to know the whole model, so its parameters cannot differ by layer or tensor".to_owned();
+            return Err(FusionError::Unusable { method: "this method", reason });
+        }
         if !pool.is_window() {
             return measure(pool, self).map(Arc::new);
         }

@@ -4,7 +4,7 @@
 //! same fingerprint in one file or in shards. It finds accidents of every kind; it is no defence against somebody who
 //! crafts a collision: for that there is the SHA-256 of the files.
 
-use super::Checkpoint;
+use super::TensorInfo;
 use super::wide::wide;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -58,11 +58,9 @@ impl fmt::Display for Digest {
 
 /// The fingerprint of a checkpoint from its tensors' digests, which are given in the checkpoint's order.
 #[must_use]
-pub fn fingerprint(checkpoint: &Checkpoint, digests: &[Digest]) -> String {
-    let mut lines: Vec<String> = checkpoint
-        .tensors()
-        .iter()
-        .zip(digests)
+pub fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a TensorInfo, Digest)>) -> String {
+    let mut lines: Vec<String> = tensors
+        .into_iter()
         .map(|(info, digest)| format!("{}\0{}\0{:?}\0{digest}\n", info.name, info.dtype, info.shape))
         .collect();
     lines.sort_unstable();

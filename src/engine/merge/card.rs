@@ -1,8 +1,9 @@
 //! What lies beside the weights: configuration and tokenizer of a parent, the index of shards, the model card.
 
+use super::config;
 use super::provenance::Provenance;
+use super::vocabulary::is_tokenizer_file;
 use super::{Inputs, MergeJob, MergePlan};
-use crate::weights::DType;
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -38,10 +39,22 @@ pub(super) fn beside(
     plan: &MergePlan,
     out: &Path,
 ) -> Vec<(String, Vec<u8>)> {
+    let beside = &inputs.beside;
     let mut files = Vec::new();
     for name in COPIED {
-        let Some(bytes) = inputs.like.as_ref().and_then(|folder| fs::read(folder.join(name)).ok()) else { continue };
-        let bytes = if *name == "config.json" { config(bytes, job.dtype, plan) } else { bytes };
+        let tokenizer = beside.tokenizer.as_ref().filter(|_| is_tokenizer_file(name));
+        let found = match beside.replaced.iter().find(|(replaced, _)| replaced == name) {
+            Some((_, replaced)) => replaced.clone(),
+            None => tokenizer.or(beside.like.as_ref()).and_then(|folder| fs::read(folder.join(name)).ok()),
+        };
+        let found = match (*name, &beside.chat_template) {
+            ("chat_template.jinja", Some(template)) => Some(template.clone().into_bytes()),
+            // One place for it: a template in the configuration would be read instead by some versions.
+            ("tokenizer_config.json", Some(_)) => found.map(without_template),
+            _ => found,
+        };
+        let Some(bytes) = found else { continue };
+        let bytes = if *name == "config.json" { config::changed(bytes, job.dtype, plan, beside) } else { bytes };
         files.push(((*name).to_owned(), bytes));
     }
     if let Some(index) = plan.layout.index() {
@@ -52,23 +65,13 @@ pub(super) fn beside(
     files
 }
 
-/// The configuration with the dtype that was written, and untied where a head is stored that was tied.
-fn config(bytes: Vec<u8>, dtype: Option<DType>, plan: &MergePlan) -> Vec<u8> {
+/// A tokenizer's configuration without a chat template.
+fn without_template(bytes: Vec<u8>) -> Vec<u8> {
     let Ok(Json::Object(mut config)) = serde_json::from_slice::<Json>(&bytes) else { return bytes };
-    let before = config.clone();
-    for key in ["torch_dtype", "dtype"] {
-        if let (Some(value), Some(name)) = (config.get_mut(key), dtype.and_then(DType::torch_name)) {
-            *value = json!(name);
-        }
+    match config.shift_remove("chat_template") {
+        Some(_) => format!("{:#}\n", Json::Object(config)).into_bytes(),
+        None => bytes,
     }
-    let has_head = plan.layout.slots.iter().any(|slot| slot.name == "lm_head.weight");
-    if let Some(tied) = config.get_mut("tie_word_embeddings").filter(|_| has_head) {
-        *tied = json!(false);
-    }
-    if config == before {
-        return bytes;
-    }
-    format!("{:#}\n", Json::Object(config)).into_bytes()
 }
 
 fn card(job: &MergeJob, provenance: &Provenance, title: &str) -> String {
@@ -99,9 +102,13 @@ fn card(job: &MergeJob, provenance: &Provenance, title: &str) -> String {
         let cell = |text: &str| text.replace('|', "\\|");
         let _ = writeln!(text, "| {} | {} | `{}` |", cell(&parent.name), cell(&parent.from), parent.fingerprint);
     }
-    text.push_str("\n## Recipe\n\n```toml\n[method]\n");
-    let _ = writeln!(text, "id = \"{}\"\n\n[method.params]", method.id);
-    text.push_str(&toml::to_string(&job.params).unwrap_or_default());
+    text.push_str("\n## Recipe\n\n```toml\n");
+    if let Some(document) = &job.document {
+        text.push_str(&document.to_toml());
+    } else {
+        let _ = writeln!(text, "[method]\nid = \"{}\"\n\n[method.params]", method.id);
+        text.push_str(&toml::to_string(&job.params).unwrap_or_default());
+    }
     text.push_str("```\n");
     if let Some(dtype) = &provenance.recipe.dtype {
         let _ = writeln!(text, "\nComputed in f32, rounded once to {dtype}.");

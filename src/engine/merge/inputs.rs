@@ -1,6 +1,10 @@
 //! The models to merge: found, opened, made comparable.
 
+use super::resolve::{Stack, resolve};
+use super::vocabulary::{Changes, Vocab, Wanted, reconcile};
+use super::{MergeJob, Part, tokenizer};
 use crate::engine::EngineError;
+use crate::engine::document::Document;
 use crate::fusion::Pool;
 use crate::weights::{Checkpoint, Location, WeightsError, adapter_base, align, is_adapter};
 use std::collections::HashSet;
@@ -33,11 +37,44 @@ impl Input {
 pub struct Inputs {
     pub base: Option<Input>,
     pub experts: Vec<Input>,
+    /// All of them, for a recipe that treats all tensors alike; without tensors for one that does not.
     pub pool: Pool,
+    /// What is fused with parameters of its own, or kept as it is.
+    parts: Vec<Part>,
     /// What had to be done to make them comparable.
     pub notes: Vec<String>,
+    /// What the result's configuration and tokenizer are made of.
+    pub(super) beside: Beside,
+}
+
+/// What the result gets beside its weights.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beside {
     /// The folder whose configuration and tokenizer fit the result.
     pub like: Option<PathBuf>,
+    /// The folder of the tokenizer, where it is another.
+    pub tokenizer: Option<PathBuf>,
+    /// Files in place of those of the tokenizer's folder; nothing for those that do not fit any more.
+    pub replaced: Vec<(String, Option<Vec<u8>>)>,
+    /// Rows of the vocabulary, where there are others than before.
+    pub vocabulary: Option<usize>,
+    pub chat_template: Option<String>,
+    /// Stacks of layers that have become others.
+    pub stacks: Vec<Stack>,
+}
+
+/// What opening models depends on.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub vocab: Option<Vocab>,
+    /// A folder for tables of rows that are put together anew, where there is room; nothing stays there.
+    pub scratch: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { vocab: None, scratch: std::env::temp_dir() }
+    }
 }
 
 impl Inputs {
@@ -46,6 +83,14 @@ impl Inputs {
     /// # Errors
     /// What cannot be found, read or compared; names that stand twice.
     pub fn open(base: Option<&str>, experts: &[String]) -> Result<Self, EngineError> {
+        Self::open_with(base, experts, &Options::default())
+    }
+
+    /// As [`Inputs::open`], with vocabularies of different sizes treated as the options say.
+    ///
+    /// # Errors
+    /// As [`Inputs::open`]; vocabularies that cannot be brought together so.
+    pub fn open_with(base: Option<&str>, experts: &[String], options: &Options) -> Result<Self, EngineError> {
         let base = base.map(|given| open("base".to_owned(), given, None)).transpose()?;
         let expert = |text: &String| {
             let (name, given) = named(text);
@@ -56,13 +101,74 @@ impl Inputs {
         if let Some(twice) = experts.iter().find(|expert| !seen.insert(expert.name.as_str())) {
             return Err(EngineError::NameTwice { name: twice.name.clone() });
         }
-        Self::new(base, experts)
+        let (mut inputs, models, changes) = Self::compared(base, experts, None, options)?;
+        let kept: HashSet<&str> = changes.kept.iter().map(String::as_str).collect();
+        let view = |model: &Checkpoint, keep: bool| {
+            let names = model.tensors().iter().map(|info| info.name.as_str());
+            model.subset(names.filter(|name| kept.contains(name) == keep).collect::<Vec<_>>())
+        };
+        if let Some(first) = models.first().filter(|_| !kept.is_empty()) {
+            let view = view(first, true);
+            let places = (0..view.tensors().len()).map(|at| usize::MAX - at).collect();
+            inputs.parts.push(Part::kept(view, 0, places)?);
+        }
+        let views: Vec<Checkpoint> =
+            models.iter().map(|model| if kept.is_empty() { model.clone() } else { view(model, false) }).collect();
+        let mut views = views.into_iter();
+        inputs.pool = Pool::new(
+            inputs.base.as_ref().and_then(|_| views.next()),
+            inputs.experts.iter().map(|input| input.name.clone()).zip(views).collect(),
+        )?;
+        Ok(inputs)
     }
 
-    fn new(mut base: Option<Input>, mut experts: Vec<Input>) -> Result<Self, EngineError> {
+    /// Opens the models that a document names; `names` are the experts' names where they are known.
+    ///
+    /// # Errors
+    /// What cannot be found, read or compared; a document that does not fit the models.
+    pub fn of_document(document: &Document, names: Option<&[String]>, options: &Options) -> Result<Self, EngineError> {
+        let references = document.references();
+        let (of_base, of_experts) = references.split_at(usize::from(document.base_model.is_some()));
+        let base = of_base.first().map(|given| open("base".to_owned(), given, None)).transpose()?;
+        let mut taken = HashSet::from(["base".to_owned()]);
+        let mut experts = Vec::with_capacity(of_experts.len());
+        for (at, given) in of_experts.iter().enumerate() {
+            let stated =
+                document.sources().find(|source| source.model == *given).and_then(|source| source.name.clone());
+            let known = names.and_then(|names| names.get(at)).cloned().or(stated);
+            let name = known.unwrap_or_else(|| named(given).0);
+            let count = (2..).map(|count| format!("{name}-{count}"));
+            let free = std::iter::once(name.clone()).chain(count).find(|name| !taken.contains(name)).unwrap_or(name);
+            taken.insert(free.clone());
+            experts.push(open(free, given, base.as_ref())?);
+        }
+        let wanted = Wanted { document, references: &references };
+        let (mut inputs, models, changes) = Self::compared(base, experts, Some(&wanted), options)?;
+        let names: Vec<String> = inputs.all().map(|input| input.name.clone()).collect();
+        let resolved = resolve(document, &references, &names, &models, &changes.kept)?;
+        inputs.parts = resolved.parts;
+        inputs.beside.stacks = resolved.stacks;
+        inputs.notes.extend(resolved.notes);
+        if let Some(at) = references.iter().position(|reference| document.donor() == Some(*reference)) {
+            inputs.beside.like = models[at].folder().map(Path::to_owned);
+        }
+        inputs.beside.chat_template = match document.chat_template.as_deref() {
+            Some("auto") => tokenizer::usual_template(inputs.all().filter_map(|input| input.checkpoint.folder())),
+            other => other.map(str::to_owned),
+        };
+        Ok(inputs)
+    }
+
+    /// Brings all models to the same names and vocabularies.
+    fn compared(
+        mut base: Option<Input>,
+        mut experts: Vec<Input>,
+        wanted: Option<&Wanted<'_>>,
+        options: &Options,
+    ) -> Result<(Self, Vec<Checkpoint>, Changes), EngineError> {
         let mut models: Vec<Checkpoint> = base.iter().chain(&experts).map(|input| input.checkpoint.clone()).collect();
         let before: Vec<usize> = models.iter().map(|model| model.tensors().len()).collect();
-        let notes = align(&mut models);
+        let mut notes = align(&mut models);
         // The first whose tensors are as its own configuration says.
         let as_it_was = |at: &usize| {
             let original = base.iter().chain(&experts).nth(*at).map(|input| &input.checkpoint);
@@ -72,26 +178,36 @@ impl Inputs {
         };
         let like = (0..models.len()).find(as_it_was).or((!models.is_empty()).then_some(0));
         let like = like.and_then(|at| models[at].folder().map(Path::to_owned));
-        for (input, model) in base.iter_mut().chain(experts.iter_mut()).zip(models) {
-            input.checkpoint = model;
+        let names: Vec<String> = base.iter().chain(&experts).map(|input| input.name.clone()).collect();
+        let changes = reconcile(&mut models, &names, base.is_some(), wanted, options)?;
+        notes.extend(changes.notes.iter().cloned());
+        for (input, model) in base.iter_mut().chain(experts.iter_mut()).zip(&models) {
+            input.checkpoint = model.clone();
         }
-        let pool = Pool::new(
-            base.as_ref().map(|input| input.checkpoint.clone()),
-            experts.iter().map(|input| (input.name.clone(), input.checkpoint.clone())).collect(),
-        )?;
-        Ok(Self { base, experts, pool, notes, like })
+        let beside = Beside {
+            like,
+            tokenizer: changes.tokenizer.clone(),
+            replaced: changes.replaced.clone(),
+            vocabulary: changes.rows,
+            ..Beside::default()
+        };
+        let pool = Pool::new(None, Vec::new())?;
+        Ok((Self { base, experts, pool, parts: Vec::new(), notes, beside }, models, changes))
+    }
+
+    /// What is fused how: the parts of a document, or all tensors with the job's method and parameters.
+    #[must_use]
+    pub fn parts(&self, job: &MergeJob) -> Vec<Part> {
+        if job.document.is_some() {
+            return self.parts.clone();
+        }
+        let whole = Part::whole(job.method, job.params.clone(), self.pool.clone());
+        std::iter::once(whole).chain(self.parts.iter().cloned()).collect()
     }
 
     /// Base first, then the experts.
     pub fn all(&self) -> impl Iterator<Item = &Input> {
         self.base.iter().chain(&self.experts)
-    }
-
-    /// Bytes of all tensors that are read.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        let bytes = |input: &Input| input.checkpoint.tensors().iter().map(|info| info.bytes() as u64).sum::<u64>();
-        self.all().map(bytes).sum()
     }
 
     /// Sees that no file has changed since it was opened.

@@ -1,6 +1,6 @@
 //! What is done to every piece of a fused window: checked, rounded once, summed up with its inputs, handed on.
 
-use super::{Inputs, NotFinite};
+use super::{NotFinite, Part};
 use crate::fusion::FusionError;
 use crate::fusion::stream::{PIECE, Sink};
 use crate::weights::{DType, Digest, Layout, TensorRef, WeightsError};
@@ -21,7 +21,7 @@ pub(super) struct Pieces<'a, T> {
     not_finite: NotFinite,
     /// Slots of the window's tensors …
     slots: &'a [usize],
-    /// … and the same tensors of all inputs.
+    /// … and the same tensors of the part's models.
     inputs: Vec<Vec<TensorRef<'a>>>,
     /// By tensor and block: of the result, and of each input.
     digests: Mutex<Vec<BTreeMap<usize, Vec<Digest>>>>,
@@ -38,10 +38,10 @@ impl<'a, T: Target> Pieces<'a, T> {
         layout: &'a Layout,
         not_finite: NotFinite,
         slots: &'a [usize],
-        inputs: &'a Inputs,
+        part: &'a Part,
     ) -> Result<Self, WeightsError> {
         let of = |&slot: &usize| {
-            inputs.all().map(|input| input.checkpoint.require(&layout.slots[slot].name)).collect::<Result<Vec<_>, _>>()
+            part.models().map(|model| model.require(&layout.slots[slot].name)).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             target,

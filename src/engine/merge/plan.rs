@@ -1,11 +1,12 @@
 //! What a merge will take, before it starts: files, windows, memory, disk, time.
 
 use super::provenance::Provenance;
-use super::{Inputs, MergeJob};
+use super::{Inputs, MergeJob, Part};
 use crate::engine::EngineError;
 use crate::fusion::stream::PIECE;
-use crate::weights::{DType, Digest, Layout, free_space};
+use crate::weights::{DType, Digest, Layout, TensorInfo, free_space};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -21,9 +22,14 @@ const OWN: u64 = 64 << 20;
 pub struct MergePlan {
     #[serde(skip)]
     pub layout: Layout,
-    /// Slots of the layout that are fused together.
     #[serde(skip)]
-    pub windows: Vec<Range<usize>>,
+    pub(super) parts: Vec<Part>,
+    /// The part of every slot of the layout.
+    #[serde(skip)]
+    pub(super) part_of: Vec<usize>,
+    /// Slots of the layout that are fused together, each of one part.
+    #[serde(skip)]
+    pub(super) windows: Vec<Vec<usize>>,
     pub tensors: usize,
     pub parameters: usize,
     pub files: usize,
@@ -44,29 +50,44 @@ impl MergePlan {
     /// # Errors
     /// A method that cannot fuse these models; models that cannot be merged within the memory allowed.
     pub fn new(job: &MergeJob, inputs: &Inputs, out: Option<&Path>) -> Result<Self, EngineError> {
-        let pool = &inputs.pool;
-        job.method.check(pool.base().is_some(), pool.experts().len())?;
-        let tensors = pool.reference().map_or(&[][..], |reference| reference.tensors());
-        let named = tensors.iter().map(|info| (info.name.clone(), info.shape.clone(), written_as(job, info.dtype)));
+        let parts = inputs.parts(job);
+        let alike = parts.iter().filter(|part| part.method.id == job.method.id).count();
+        for part in &parts {
+            part.method.check(part.pool.base().is_some(), part.pool.experts().len())?;
+            if alike > 1 && !part.method.streams() {
+                return Err(EngineError::OneRecipe { method: part.method.name });
+            }
+        }
+        let mut tensors: Vec<(usize, &TensorInfo)> =
+            parts.iter().flat_map(|part| part.places.iter().copied().zip(part.tensors())).collect();
+        tensors.sort_by_key(|(place, _)| *place);
+        let named =
+            tensors.iter().map(|(_, info)| (info.name.clone(), info.shape.clone(), written_as(job, info.dtype)));
         let layout = Layout::new(named, job.shard, &Provenance::of(job, inputs).metadata());
 
         // Each core has pieces in work: values, and bytes to be written.
         let fixed = OWN + (rayon::current_num_threads() * PIECE * 12) as u64;
         let budget = usize::try_from(job.memory.saturating_sub(fixed) / 16).unwrap_or(usize::MAX);
         let window = budget.clamp(PIECE, WINDOW * rayon::current_num_threads());
-        let window = if job.method.streams() { window } else { usize::MAX };
-        let windows = windows(layout.slots.iter().map(|slot| slot.len()), window);
-        let largest = |range: &Range<usize>| layout.slots[range.clone()].iter().map(|slot| slot.len() as u64).sum();
+        let part_of = part_of(&layout, &parts);
+        let mut windows = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let slots: Vec<usize> = (0..layout.slots.len()).filter(|&slot| part_of[slot] == at).collect();
+            let window = if part.method.streams() { window } else { usize::MAX };
+            let ranges = self::windows(slots.iter().map(|&slot| layout.slots[slot].len()), window);
+            windows.extend(ranges.into_iter().map(|range| slots[range].to_vec()));
+        }
+        let largest = |slots: &Vec<usize>| slots.iter().map(|&slot| layout.slots[slot].len() as u64).sum();
         let held: u64 = windows.iter().map(largest).max().unwrap_or(0);
         // The result of a window, and as much again for what its method works with.
         let memory = fixed + 8 * held;
         if memory > job.memory {
             return Err(EngineError::Memory { needed: memory, allowed: job.memory });
         }
-        let (read, written) = (inputs.bytes(), layout.bytes());
+        let (read, written) = (parts.iter().map(Part::bytes).sum(), layout.bytes());
         Ok(Self {
             tensors: tensors.len(),
-            parameters: pool.reference().map_or(0, |reference| reference.parameters()),
+            parameters: tensors.iter().filter(|(_, info)| info.dtype.is_float()).map(|(_, info)| info.len()).sum(),
             files: layout.parts.len(),
             memory,
             read,
@@ -74,9 +95,26 @@ impl MergePlan {
             free: out.and_then(|out| free_space(out).ok()),
             seconds: guess(inputs, read, written),
             layout,
+            parts,
+            part_of,
             windows,
         })
     }
+}
+
+impl MergePlan {
+    /// The windows of one part.
+    pub(super) fn windows_of(&self, part: usize) -> impl Iterator<Item = &Vec<usize>> {
+        self.windows.iter().filter(move |slots| slots.first().is_some_and(|&slot| self.part_of[slot] == part))
+    }
+}
+
+/// The part of every slot.
+fn part_of(layout: &Layout, parts: &[Part]) -> Vec<usize> {
+    let of =
+        parts.iter().enumerate().flat_map(|(at, part)| part.tensors().iter().map(move |info| (info.name.as_str(), at)));
+    let of: HashMap<&str, usize> = of.collect();
+    layout.slots.iter().map(|slot| of.get(slot.name.as_str()).copied().unwrap_or(0)).collect()
 }
 
 /// The dtype in which a tensor of the reference's `dtype` is written.

@@ -1,7 +1,8 @@
 //! How a checkpoint was made: what its metadata says, and reading that again.
 
-use super::{Inputs, MergeJob, NotFinite};
+use super::{Inputs, MergeJob, NotFinite, Vocab};
 use crate::engine::EngineError;
+use crate::engine::document::Document;
 use crate::fusion::find;
 use crate::params::ParamSet;
 use crate::weights::{Checkpoint, DType, Location};
@@ -41,6 +42,11 @@ pub struct Recorded {
     pub nan: NotFinite,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocab: Option<Vocab>,
+    /// What is more than a method with one set of parameters; `params` is empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
 }
 
 /// Recipe and parents.
@@ -69,6 +75,8 @@ impl Provenance {
                 dtype: job.dtype.map(|dtype| dtype.to_string()),
                 nan: job.not_finite,
                 shard: job.shard,
+                vocab: job.vocab,
+                document: job.document.clone(),
             },
             parents: inputs.all().map(parent).collect(),
             has_base: inputs.base.is_some(),
@@ -119,7 +127,9 @@ impl Provenance {
         let params = ParamSet::checked(method.specs, given)
             .map_err(|source| crate::fusion::FusionError::Param { method: method.id, source })?;
         let dtype = self.recipe.dtype.as_deref().and_then(DType::parse_float);
-        Ok(MergeJob { method, params, dtype, not_finite: self.recipe.nan, shard: self.recipe.shard, memory })
+        let Recorded { nan, shard, vocab, document, .. } = self.recipe.clone();
+        let params = if document.is_some() { ParamSet::default() } else { params };
+        Ok(MergeJob { method, params, dtype, not_finite: nan, shard, memory, vocab, document })
     }
 }
 

@@ -2,11 +2,10 @@
 
 use super::pieces::Target;
 use super::provenance::Provenance;
-use super::run::{fingerprints, stream};
-use super::{Inputs, MergePlan, NotFinite};
+use super::run::{context, fingerprints, stream};
+use super::{Inputs, MergePlan, Options};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::fusion::Context;
 use crate::weights::{Checkpoint, Digest, Layout, WeightsError};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -87,19 +86,19 @@ pub fn reproduce(
     }
     let compare = Compare { existing: &existing, layout, different: Mutex::default() };
     let mut digests: Vec<Option<Vec<Digest>>> = vec![None; layout.slots.len()];
-    let mut silent = |_, _| {};
-    let mut cx = Context::new(cancel, &mut silent);
-    cx.lenient = job.not_finite != NotFinite::Error;
     let (mut done, total) = (0, layout.slots.iter().map(|slot| slot.bytes).sum());
-    for window in &plan.windows {
-        cancel.check()?;
-        let slots: Vec<usize> = window.clone().collect();
-        for (slot, of_slot) in stream(&job, &inputs, &plan, &slots, &compare, &mut cx)? {
-            done += layout.slots[slot].bytes;
-            digests[slot] = Some(of_slot);
+    for part in 0..plan.parts.len() {
+        let mut silent = |_, _| {};
+        let mut cx = context(&job, &plan, cancel, &mut silent);
+        for slots in plan.windows_of(part) {
+            cancel.check()?;
+            for (slot, of_slot) in stream(&job, &plan, part, slots, &compare, &mut cx)? {
+                done += layout.slots[slot].bytes;
+                digests[slot] = Some(of_slot);
+            }
+            inputs.check_unchanged()?;
+            progress(done, total);
         }
-        inputs.check_unchanged()?;
-        progress(done, total);
     }
     let digests: Vec<Vec<Digest>> = digests.into_iter().flatten().collect();
     let parents = recorded.parents.iter().zip(fingerprints(&inputs, &plan, &digests));
@@ -125,5 +124,22 @@ fn open(recorded: &Provenance, base: Option<&str>, experts: &[String]) -> Result
         moved.cloned().unwrap_or_else(|| format!("{start}{}", parent.from))
     };
     let places: Vec<String> = recorded_experts.iter().map(place).collect();
-    Inputs::open(base, &places)
+    let options = Options { vocab: recorded.recipe.vocab, scratch: std::env::temp_dir() };
+    let Some(document) = &recorded.recipe.document else { return Inputs::open_with(base, &places, &options) };
+    // The document names models as it did when it was read; they may be elsewhere now.
+    let mut document = document.clone();
+    let names: Vec<String> = document.references().iter().map(|&reference| reference.to_owned()).collect();
+    let now: Vec<String> =
+        base.into_iter().map(str::to_owned).chain(places.iter().map(|place| unnamed(place))).collect();
+    document.map_references(&mut |reference| {
+        if let Some(place) = names.iter().position(|name| name == reference).and_then(|at| now.get(at)) {
+            reference.clone_from(place);
+        }
+    });
+    Inputs::of_document(&document, Some(&recorded.recipe.experts), &options)
+}
+
+/// A place without the name before it.
+fn unnamed(place: &str) -> String {
+    place.split_once('=').map_or(place, |(_, place)| place).to_owned()
 }

@@ -80,50 +80,67 @@ fn fill(
         let done = draft.done().iter().zip(&plan.layout.slots).filter(|(done, _)| done.is_some());
         done.map(|(_, slot)| slot.bytes).sum()
     };
-    let mut silent = |_, _| {};
-    let mut cx = Context::new(cancel, &mut silent);
-    cx.lenient = job.not_finite != NotFinite::Error;
     progress(finished(draft), total);
-    for window in &plan.windows {
-        let slots: Vec<usize> = window.clone().filter(|&slot| draft.done()[slot].is_none()).collect();
-        if slots.is_empty() {
-            continue;
+    for part in 0..plan.parts.len() {
+        let mut silent = |_, _| {};
+        let mut cx = context(job, plan, cancel, &mut silent);
+        for window in plan.windows_of(part) {
+            let slots: Vec<usize> = window.iter().copied().filter(|&slot| draft.done()[slot].is_none()).collect();
+            if slots.is_empty() {
+                continue;
+            }
+            let digests = stream(job, plan, part, &slots, &*draft, &mut cx)?;
+            inputs.check_unchanged()?;
+            draft.finish(digests)?;
+            progress(finished(draft), total);
         }
-        let digests = stream(job, inputs, plan, &slots, &*draft, &mut cx)?;
-        inputs.check_unchanged()?;
-        draft.finish(digests)?;
-        progress(finished(draft), total);
     }
     cancel.check()?;
     Ok(inputs.check_unchanged()?)
 }
 
-/// Fuses some slots and hands them to `target`; their digests come back.
+/// What one part is fused in.
+pub(super) fn context<'a>(
+    job: &MergeJob,
+    plan: &MergePlan,
+    cancel: &'a Cancel,
+    progress: &'a mut dyn FnMut(usize, usize),
+) -> Context<'a> {
+    let mut cx = Context::new(cancel, progress);
+    cx.lenient = job.not_finite != NotFinite::Error;
+    cx.partial = plan.parts.iter().filter(|part| part.method.id == job.method.id).count() > 1;
+    cx
+}
+
+/// Fuses some slots of a part and hands them to `target`; their digests come back.
 pub(super) fn stream<T: Target>(
     job: &MergeJob,
-    inputs: &Inputs,
     plan: &MergePlan,
+    part: usize,
     slots: &[usize],
     target: &T,
     cx: &mut Context<'_>,
 ) -> Result<Vec<(usize, Vec<Digest>)>, EngineError> {
     let names: Vec<&str> = slots.iter().map(|&slot| plan.layout.slots[slot].name.as_str()).collect();
-    let window = inputs.pool.window(names.iter().copied());
-    let pieces = Pieces::new(target, &plan.layout, job.not_finite, slots, inputs)?;
-    job.method.stream(&job.params, &window, cx, &pieces)?;
+    let part = &plan.parts[part];
+    let window = part.pool.window(names.iter().copied());
+    let pieces = Pieces::new(target, &plan.layout, job.not_finite, slots, part)?;
+    part.method.stream(&part.params, &window, cx, &pieces)?;
     Ok(pieces.finish())
 }
 
-/// Each input's fingerprint, from the digests of all slots: of the result first, then of each input.
+/// Each input's fingerprint, from the digests of all slots: of the result first, then of each model of its part.
 pub(super) fn fingerprints(inputs: &Inputs, plan: &MergePlan, digests: &[Vec<Digest>]) -> Vec<String> {
-    let of = |(at, input): (usize, &super::Input)| {
-        let checkpoint = &input.checkpoint;
-        let names = plan.layout.slots.iter().map(|slot| slot.name.as_str());
-        let view: Checkpoint = checkpoint.subset(names);
-        let digests: Vec<Digest> = digests.iter().map(|slot| slot[at + 1]).collect();
-        fingerprint(&view, &digests)
+    let of = |input: usize| {
+        let tensor = |(slot, digests): (usize, &Vec<Digest>)| {
+            let part = &plan.parts[plan.part_of[slot]];
+            let model = part.inputs.iter().position(|&of| of == input)?;
+            let info = part.models().nth(model)?.get(&plan.layout.slots[slot].name)?.info;
+            Some((info, *digests.get(model + 1)?))
+        };
+        fingerprint(digests.iter().enumerate().filter_map(tensor))
     };
-    inputs.all().enumerate().map(of).collect()
+    (0..inputs.all().count()).map(of).collect()
 }
 
 /// Whether `out` is the result already: of the same recipe and of parents with the same contents.
@@ -142,13 +159,11 @@ fn is_done(
         return Ok(None);
     }
     let mut digests = Vec::with_capacity(plan.layout.slots.len());
-    for slot in &plan.layout.slots {
+    for (slot, &part) in plan.layout.slots.iter().zip(&plan.part_of) {
         cancel.check()?;
-        let inputs = inputs.all().map(|input| input.checkpoint.require(&slot.name));
         let mut of_slot = vec![Digest::default()];
-        for tensor in inputs {
-            let tensor = tensor?;
-            of_slot.push(tensor.whole_digest());
+        for model in plan.parts[part].models() {
+            of_slot.push(model.require(&slot.name)?.whole_digest());
         }
         digests.push(of_slot);
     }

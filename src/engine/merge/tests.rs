@@ -91,6 +91,8 @@ fn job(id: &str, given: &[(&str, Value)]) -> MergeJob {
         not_finite: NotFinite::Error,
         shard: None,
         memory: 1 << 30,
+        vocab: None,
+        document: None,
     }
 }
 
@@ -241,7 +243,7 @@ fn cancelled_it_goes_on_where_it_stopped_and_ends_the_same() {
     let inputs = world.inputs();
     let plan = MergePlan::new(&slow, &inputs, None).unwrap();
     // Small windows, so that there is something to go on with.
-    let plan = MergePlan { windows: (0..plan.layout.slots.len()).map(|at| at..at + 1).collect(), ..plan };
+    let plan = MergePlan { windows: (0..plan.layout.slots.len()).map(|at| vec![at]).collect(), ..plan };
     let cancel = Cancel::default();
     let out = world.path("out");
     let mut calls = 0;

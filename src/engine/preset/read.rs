@@ -1,9 +1,10 @@
 //! From TOML text to a [`Preset`]. Walks the spanned tree by hand, so that every complaint has its line and column.
 
-use super::{Named, Position, Preset, PresetError, Problem};
+use super::{Models, Named, Position, Preset, PresetError, Problem};
 use crate::fusion::{self, Method};
 use crate::params::{ParamError, ParamSet, Value, closest};
 use crate::tasks::Split;
+use crate::weights::DType;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -13,7 +14,7 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
     let document = DeTable::parse(text)
         .map_err(|error| reader.fail(error.span(), Problem::Syntax(error.message().trim().to_owned())))?;
     let document = document.get_ref();
-    reader.only(document, &["method", "pool", "evaluate"])?;
+    reader.only(document, &["method", "pool", "evaluate", "models"])?;
 
     let (method, params, params_at) = reader.method(document)?;
     let mut preset = Preset {
@@ -25,6 +26,7 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         tasks: None,
         split: Split::default(),
         limit: None,
+        models: None,
     };
     if let Some(pool) = reader.section(document, "pool")? {
         reader.only(pool, &["experts"])?;
@@ -35,6 +37,14 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         preset.tasks = reader.names(evaluate, "tasks")?;
         preset.split = reader.split(evaluate)?.unwrap_or_default();
         preset.limit = reader.limit(evaluate)?;
+    }
+    if let Some(models) = reader.section(document, "models")? {
+        reader.only(models, &["base", "experts", "dtype"])?;
+        preset.models = Some(Models {
+            base: reader.string(models, "base")?,
+            experts: reader.names(models, "experts")?.unwrap_or_default().into_iter().map(|named| named.name).collect(),
+            dtype: reader.dtype(models)?,
+        });
     }
     Ok(preset)
 }
@@ -66,6 +76,20 @@ impl Reader<'_> {
             let closest = closest(&name, known.iter().copied()).map(str::to_owned);
             Err(self.fail(Some(key.span()), Problem::UnknownKey { key: name, closest }))
         })
+    }
+
+    fn string(&self, table: &DeTable<'_>, key: &str) -> Result<Option<String>, PresetError> {
+        let Some(value) = table.get(key) else { return Ok(None) };
+        value.get_ref().as_str().map(|text| Some(text.to_owned())).ok_or_else(|| self.wrong(key, "text", value))
+    }
+
+    fn dtype(&self, table: &DeTable<'_>) -> Result<Option<String>, PresetError> {
+        let Some(name) = self.string(table, "dtype")? else { return Ok(None) };
+        let wrong = || table.get("dtype").map(|value| self.wrong("dtype", "\"f32\", \"bf16\", \"f16\" or \"f64\"", value));
+        match (DType::parse_float(&name), wrong()) {
+            (None, Some(wrong)) => Err(wrong),
+            _ => Ok(Some(name)),
+        }
     }
 
     fn section<'t, 'i>(&self, table: &'t DeTable<'i>, key: &str) -> Result<Option<&'t DeTable<'i>>, PresetError> {

@@ -30,6 +30,16 @@ pub fn preset_schema() -> Json {
                     "experts": names("Names of experts, in the order that per-expert parameters follow; all of the zoo when missing."),
                 },
             },
+            "models": {
+                "type": "object",
+                "description": "Checkpoints that `fusebench merge` merges.",
+                "additionalProperties": false,
+                "properties": {
+                    "base": { "type": "string", "description": "The model that the experts were fine-tuned from: a path or hub id." },
+                    "experts": names("WHERE or NAME=WHERE, in the order that per-expert parameters follow."),
+                    "dtype": { "enum": ["f32", "bf16", "f16", "f64"], "description": "Of the result; each tensor's own in the base when missing." },
+                },
+            },
             "evaluate": {
                 "type": "object",
                 "description": "What the fused model is evaluated on.",

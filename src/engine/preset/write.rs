@@ -10,7 +10,19 @@ struct Document<'a> {
     method: MethodSection<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<PoolSection<'a>>,
-    evaluate: EvaluateSection<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<ModelsSection<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluate: Option<EvaluateSection<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelsSection<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<&'a str>,
+    experts: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dtype: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -40,7 +52,17 @@ impl Preset {
         let document = Document {
             method: MethodSection { id: self.method.id, params: &self.params },
             pool: names(self.experts.as_deref()).map(|experts| PoolSection { experts }),
-            evaluate: EvaluateSection { tasks: names(self.tasks.as_deref()), split: self.split, limit: self.limit },
+            models: self.models.as_ref().map(|models| ModelsSection {
+                base: models.base.as_deref(),
+                experts: &models.experts,
+                dtype: models.dtype.as_deref(),
+            }),
+            // Checkpoints of one's own are merged, the zoo's are evaluated.
+            evaluate: self.models.is_none().then(|| EvaluateSection {
+                tasks: names(self.tasks.as_deref()),
+                split: self.split,
+                limit: self.limit,
+            }),
         };
         // Strings, numbers and lists of them under fixed keys: nothing here that TOML could not express.
         let text = toml::to_string(&document).unwrap_or_default();
