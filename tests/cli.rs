@@ -7,5 +7,6 @@ mod cli {
     mod lists;
     mod merge;
     mod program;
+    mod recipes;
     mod run;
 }

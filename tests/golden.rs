@@ -7,6 +7,8 @@
 mod case;
 #[path = "golden_cases/compare.rs"]
 mod compare;
+#[path = "golden_cases/documents.rs"]
+mod documents;
 #[path = "golden_cases/ensembles.rs"]
 mod ensembles;
 #[path = "golden_cases/merging.rs"]
@@ -80,7 +82,9 @@ fn run(root: &Path, case: &Case) -> Outcome {
     let result = match case.family.as_str() {
         _ if recipes::knows(case) => recipes::run(root, case),
         "fusion_bench" | "mergekit" => merging::run(root, case),
+        "mergekit_yaml" => documents::run(root, case),
         "models" => vision::run(case),
+        "moe" if case.method() == "depth_upscaling" => documents::depth(root, case),
         "moe" => ensembles::run(root, case),
         other => Ok(Outcome::Skipped(format!("{other}: not part of this test"))),
     };

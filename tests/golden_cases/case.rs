@@ -39,7 +39,7 @@ pub fn find(root: &Path) -> io::Result<Vec<Case>> {
                 let json = read(&entry)?;
                 // pool.json and the like describe inputs, not cases.
                 let is_case = json.get("method").is_some()
-                    || !matches!(name.as_str(), "fusion_bench" | "mergekit" | "peft" | "moe");
+                    || !matches!(name.as_str(), "fusion_bench" | "mergekit" | "mergekit_yaml" | "peft" | "moe");
                 if is_case && name != "models" {
                     let id = json["id"].as_str().map_or_else(|| format!("{name}/{stem}"), str::to_owned);
                     cases.push(Case { id, family: name.clone(), folder: family.clone(), json });

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, Inputs, Outcome, Result, inputs};
 use crate::compare::{self, Excuse, ulp};
+use crate::documents;
 use crate::near_tie::TaskVectors;
 use fusebench::cancel::Cancel;
 use fusebench::fusion::{self, Context, Fused, LinearPlan, MaskSource, Origin, methods::model_stock};
@@ -44,6 +45,9 @@ pub fn run(root: &Path, case: &Case) -> Result {
     let (fused, plan) = fuse(&ours, &inputs, is_dare.then_some(&masks as &dyn MaskSource))?;
     if is_dare {
         masks.check()?;
+    }
+    if case.family == "mergekit" {
+        documents::check(root, case, &fused, is_dare)?;
     }
     let excuse = Excuses::new(case, &inputs, plan, &theirs)?;
     compare::models(case, &fused, &theirs, &|tensor, at, ours, peer| excuse.find(tensor, at, ours, peer))

@@ -3,6 +3,7 @@
 
 use crate::case::{Case, Inputs, Result, inputs, open};
 use crate::compare::{self, Excuse, ulp};
+use crate::documents;
 use crate::merging::{GivenMasks, fuse_method};
 use crate::plain::{self, Deltas, Exact, Keep, Rescale, Vote};
 use fusebench::fusion::{MaskSource, Pool};
@@ -69,6 +70,9 @@ pub fn run(root: &Path, case: &Case) -> Result {
     let (fused, _) = fuse_method(id, &params, &inputs, random.then_some(&masks as &dyn MaskSource))?;
     if random {
         masks.check()?;
+    }
+    if case.family == "mergekit" {
+        documents::check(root, case, &fused, random)?;
     }
     let exact = exact(id, &inputs, &theirs, &params)?;
     // Whole elements of the peer's arcee fusion flip with its rounding, which its noise is the size of.
