@@ -49,7 +49,8 @@ pub fn read(named: &Named<'_>) -> Result<(Vec<Step>, Vec<String>), CliError> {
         Err(error) => return Err(error.into()),
     };
     set(method, &mut params, named.set)?;
-    let mut plain = Plain { method, params, base: named.base.map(str::to_owned), experts: named.experts.to_vec(), dtype: None };
+    let mut plain =
+        Plain { method, params, base: named.base.map(str::to_owned), experts: named.experts.to_vec(), dtype: None };
     let mut notes = Vec::new();
     if let Some(pool) = named.pool {
         let (pool, more) = read_pool(pool)?;
@@ -76,15 +77,20 @@ fn is_recipe(path: &Path) -> bool {
 
 fn from_file(named: &Named<'_>, path: &Path) -> Result<(Vec<Step>, Vec<String>), CliError> {
     if named.base.is_some() || !named.experts.is_empty() {
-        return Err(CliError::input("the recipe names its models itself").at(named.recipe).hint("leave --base and --expert out"));
+        return Err(CliError::input("the recipe names its models itself")
+            .at(named.recipe)
+            .hint("leave --base and --expert out; a method of FusionBench takes its models by --pool FILE"));
     }
     let loaded = Loaded::load(path, named.pool)?;
     let work = |document: Document| match document.plain() {
         Some(plain) => Work::Plain(plain),
         None => Work::Document(Box::new(document)),
     };
-    let mut steps: Vec<Step> =
-        loaded.documents.into_iter().map(|document| Step { name: document.name.clone(), work: work(document) }).collect();
+    let mut steps: Vec<Step> = loaded
+        .documents
+        .into_iter()
+        .map(|document| Step { name: document.name.clone(), work: work(document) })
+        .collect();
     if let Some(last) = steps.last_mut() {
         // The last is written to --out, whatever it is called.
         last.name = None;
@@ -124,7 +130,8 @@ impl Step {
     /// With the results of earlier steps in place of their names.
     pub fn with_results(mut self, results: &[(String, String)]) -> Self {
         let place = |reference: &str| -> Option<String> {
-            let (model, rest) = reference.split_once('+').map_or((reference, None), |(model, rest)| (model, Some(rest)));
+            let (model, rest) =
+                reference.split_once('+').map_or((reference, None), |(model, rest)| (model, Some(rest)));
             let (_, result) = results.iter().find(|(name, _)| name == model)?;
             Some(rest.map_or_else(|| result.clone(), |rest| format!("{result}+{rest}")))
         };

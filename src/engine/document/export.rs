@@ -174,7 +174,7 @@ fn alternative(method: &Method) -> String {
         "dare_ties" => "`mergekit_dare_ties`, which rescales by norms and trims nothing",
         "layer_wise" => "`mergekit_task_arithmetic` in a recipe with gradients",
         _ => {
-            return "`fusebench export ties --to mergekit` is an example of one; `fusebench methods` marks mergekit's"
+            return "it has averages, task arithmetic, ExPO and the methods that `fusebench methods` names after it"
                 .to_owned();
         }
     };

@@ -280,6 +280,28 @@ fn tokens_are_matched_by_what_they_are_and_not_by_their_numbers() {
 }
 
 #[test]
+fn a_record_that_no_reader_would_have_accepted_is_an_error() {
+    let world = World::new();
+    let text =
+        "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 2]}]}]\ntokenizer_source: base\n";
+    world.tokens("a", &["x", "y", "z"]);
+    let good = world.document(text, "m.yml");
+    assert!(world.merge_document(&good, None).is_ok());
+    for range in [Some((3, 1)), Some((2, 2)), Some((0, usize::MAX)), Some((usize::MAX, usize::MAX - 1))] {
+        let mut bad = good.clone();
+        bad.slices[0].sources[0].layer_range = range;
+        assert!(world.merge_document(&bad, None).is_err(), "{range:?}");
+    }
+    let mut bad = good.clone();
+    bad.tokenizer.as_mut().unwrap().pad_to_multiple_of = Some(0);
+    assert!(world.merge_document(&bad, None).is_ok(), "no padding");
+    bad.slices[0].sources.clear();
+    assert!(world.merge_document(&bad, None).is_err(), "nothing to merge");
+    bad.slices.clear();
+    assert!(world.merge_document(&bad, None).is_err(), "no slices");
+}
+
+#[test]
 fn chat_templates_are_written_or_chosen() {
     let world = World::new();
     for (name, template) in [("base", "{{ one }}"), ("a", "{{ two }}"), ("b", "{{ two }}")] {

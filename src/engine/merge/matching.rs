@@ -71,7 +71,11 @@ impl<'a> Plan<'a> {
             Ok(Placed { row: row.transpose()?, force: token.force })
         };
         let tokens = tokenizer.tokens.iter().map(|(name, token)| Ok::<_, EngineError>((name.as_str(), placed(token)?)));
-        Ok(Self { source, tokens: tokens.collect::<Result<_, _>>()?, multiple: tokenizer.pad_to_multiple_of })
+        Ok(Self {
+            source,
+            tokens: tokens.collect::<Result<_, _>>()?,
+            multiple: tokenizer.pad_to_multiple_of.filter(|multiple| (1..=1 << 20).contains(multiple)),
+        })
     }
 }
 

@@ -206,6 +206,11 @@ impl<'a> Work<'a> {
     fn some_layers(&mut self, of: &SliceOf<'_>, tensors: &[&TensorInfo], stack: &str) -> Result<(), EngineError> {
         let ranges: Vec<(usize, usize)> = of.slice.sources.iter().filter_map(|source| source.layer_range).collect();
         let Some(&(start, end)) = ranges.first() else { return Ok(()) };
+        // Read from a file this is so; a record in a checkpoint may say anything.
+        let alike = |range: &(usize, usize)| range.0 < range.1 && range.1 - range.0 == end.saturating_sub(start);
+        if ranges.len() != of.slice.sources.len() || !ranges.iter().all(alike) {
+            return Err(misfit("the sources of a slice have different numbers of layers", "give all the same number"));
+        }
         for (source, range) in of.slice.sources.iter().zip(&ranges) {
             let model = &self.models[self.model(&source.model)?];
             let layers = stacks(model.tensors()).get(stack).copied().unwrap_or(0);
