@@ -2,7 +2,7 @@
 
 use super::config;
 use super::provenance::Provenance;
-use super::vocabulary::is_tokenizer_file;
+use super::tokenizer::FILES;
 use super::{Inputs, MergeJob, MergePlan};
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
@@ -10,20 +10,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// Files of a Hugging Face folder that belong to a model whatever its weights.
+/// Files of a Hugging Face folder that belong to a model whatever its weights, beside those of its tokenizer.
 const COPIED: &[&str] = &[
     "config.json",
     "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
     "chat_template.jinja",
     "chat_template.json",
     "preprocessor_config.json",
@@ -41,8 +31,8 @@ pub(super) fn beside(
 ) -> Vec<(String, Vec<u8>)> {
     let beside = &inputs.beside;
     let mut files = Vec::new();
-    for name in COPIED {
-        let tokenizer = beside.tokenizer.as_ref().filter(|_| is_tokenizer_file(name));
+    for name in COPIED.iter().chain(FILES) {
+        let tokenizer = beside.tokenizer.as_ref().filter(|_| FILES.contains(name));
         let found = match beside.replaced.iter().find(|(replaced, _)| replaced == name) {
             Some((_, replaced)) => replaced.clone(),
             None => tokenizer.or(beside.like.as_ref()).and_then(|folder| fs::read(folder.join(name)).ok()),

@@ -116,16 +116,9 @@ impl Vocabulary {
             return Vec::new();
         }
         if let Some(json) = &self.json {
-            let stale = [
-                "tokenizer.model",
-                "added_tokens.json",
-                "vocab.json",
-                "vocab.txt",
-                "merges.txt",
-                "spiece.model",
-                "sentencepiece.bpe.model",
-            ];
-            let stale = stale.iter().map(|name| ((*name).to_owned(), None));
+            // What lists tokens beside it does not have the new ones.
+            let kept = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+            let stale = FILES.iter().filter(|name| !kept.contains(name)).map(|name| ((*name).to_owned(), None));
             return std::iter::once(("tokenizer.json".to_owned(), Some(format!("{json:#}\n").into_bytes())))
                 .chain(stale)
                 .collect();

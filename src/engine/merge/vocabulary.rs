@@ -3,7 +3,7 @@
 use super::Options;
 use super::matching::{Plan, by_token};
 use super::rows::{RowOf, rebuilt};
-use super::tokenizer::{FILES, Vocabulary};
+use super::tokenizer::Vocabulary;
 use crate::engine::EngineError;
 use crate::engine::document::Document;
 use crate::weights::Checkpoint;
@@ -212,9 +212,4 @@ pub(super) fn by_row(
     let tokenizer = models[longest].folder().map(Path::to_owned);
     let note = if names.len() > 1 { note } else { String::new() };
     Ok(Changes { notes: vec![note], rows: Some(most), tokenizer, ..Changes::default() })
-}
-
-/// Names of files that belong to a tokenizer.
-pub(super) fn is_tokenizer_file(name: &str) -> bool {
-    FILES.contains(&name)
 }
