@@ -6,6 +6,7 @@ mod cli {
     mod faults;
     mod lists;
     mod merge;
+    mod mixture;
     mod program;
     mod recipes;
     mod run;

@@ -40,7 +40,11 @@ pub fn run(args: &Merge) -> Result<(), CliError> {
         let out = step.name.as_ref().map_or_else(|| args.out.clone(), |name| folder.join(name));
         let name = step.name.clone();
         if let Some(name) = &name {
-            line.note(&format!("merge `{}`, which others need, to {}", printable(name), printable(&out.display().to_string())));
+            line.note(&format!(
+                "merge `{}`, which others need, to {}",
+                printable(name),
+                printable(&out.display().to_string())
+            ));
         }
         let merged = merge_step(args, step.with_results(&results), &out, &watched, (&cancel, &signals), &mut line)?;
         if let Some(name) = name {
@@ -77,7 +81,9 @@ fn merge_step(
     };
     let (inputs, params, document) = match step.work {
         Work::Plain(plain) => (Inputs::open_with(plain.base.as_deref(), &plain.experts, &options)?, plain.params, None),
-        Work::Document(document) => (Inputs::of_document(&document, None, &options)?, ParamSet::default(), Some(*document)),
+        Work::Document(document) => {
+            (Inputs::of_document(&document, None, &options)?, ParamSet::default(), Some(*document))
+        }
     };
     *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs.clone());
     let job = MergeJob {
@@ -154,7 +160,7 @@ fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> St
         "plan: {} of {models}, {} tensors, {:.1} M parameters\n\
          plan: reads {}, writes {} in {} file(s) to {}{free}\n\
          plan: at most {} of memory; about {} at the speed of this disk and memory, more for methods that compute much",
-        job.method.name,
+        job.title(),
         plan.tensors,
         plan.parameters as f64 / 1e6,
         size::show(plan.read),

@@ -11,6 +11,7 @@ mod export;
 mod fusionbench;
 mod load;
 mod mergekit;
+mod mixture;
 mod node;
 mod peer;
 mod plain;
@@ -30,6 +31,7 @@ pub use error::DocumentError;
 pub use export::{Inexpressible, of_preset, to_mergekit};
 pub use fusionbench::Pool as ModelPool;
 pub use load::{Dialect, Loaded, read_pool};
+pub use mixture::{Mixture, Router};
 pub use plain::Plain;
 pub use setting::{Condition, Scalar, Setting};
 pub use tokens::{OtherSource, Token, TokenSource, Tokenizer};
@@ -63,6 +65,9 @@ pub struct Document {
     /// `auto`, or a Jinja template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
+    /// Its models become experts behind routers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Mixture>,
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub parameters: Settings,
     #[serde(default, skip_serializing_if = "Option::is_none")]

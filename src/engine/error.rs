@@ -97,10 +97,14 @@ impl EngineError {
             }
             Self::OneRecipe { .. } => "give all layers the same parameters, or choose another method".to_owned(),
             Self::Recipe { hint, .. } => (*hint).to_owned(),
-            Self::Vocabulary { .. } => "say what to do: --vocab truncate (the rows that all have), union (all tokens of all \
+            Self::Vocabulary { .. } => {
+                "say what to do: --vocab truncate (the rows that all have), union (all tokens of all \
                  models) or backbone (embeddings and head of the base, the rest is merged)"
-                .to_owned(),
-            Self::Tokenizer { .. } => "models whose tokens are to be matched need a tokenizer.json, or a vocab.json or vocab.txt".to_owned(),
+                    .to_owned()
+            }
+            Self::Tokenizer { .. } => {
+                "models whose tokens are to be matched need a tokenizer.json, or a vocab.json or vocab.txt".to_owned()
+            }
             Self::NoRecord { .. } => "only what `fusebench merge` has written can be made again".to_owned(),
             Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
             Self::Fusion(error) => error.hint().to_owned(),

@@ -8,6 +8,7 @@ mod document_tests;
 mod inputs;
 mod layers;
 mod matching;
+mod mixture;
 mod parts;
 mod pieces;
 mod plan;
@@ -46,6 +47,15 @@ pub enum NotFinite {
     Keep,
     /// Write zeros.
     Zero,
+}
+
+impl MergeJob {
+    /// What is done, in a few words.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        let mixture = self.document.as_ref().is_some_and(|document| document.mixture.is_some());
+        if mixture { "Mixture of experts" } else { self.method.name }
+    }
 }
 
 /// How models are to be merged.

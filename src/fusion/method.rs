@@ -144,7 +144,8 @@ impl<'a> Context<'a> {
         measure: impl FnOnce(&Pool, &mut Self) -> Result<S, FusionError>,
     ) -> Result<Arc<S>, FusionError> {
         if self.partial {
-            let reason = "it needs to know the whole model, so its parameters cannot differ by layer or tensor".to_owned();
+            let reason =
+                "it needs to know the whole model, so its parameters cannot differ by layer or tensor".to_owned();
             return Err(FusionError::Unusable { method: "this method", reason });
         }
         if !pool.is_window() {

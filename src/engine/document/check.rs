@@ -11,6 +11,9 @@ use crate::fusion::find;
 impl Document {
     /// Checks what can be checked without the models: numbers of models, bases, required parameters.
     pub(super) fn check(&mut self, map: &Map<'_>) -> Result<(), Fault> {
+        if let Some(mixture) = self.mixture {
+            return self.check_mixture(mixture, map);
+        }
         let method = find(&self.method).map_err(|error| Fault::at(map.at, error.to_string()))?;
         let at = |key: &str| map.get(key).map_or(map.at, |node| node.at);
         let whole = |models: &[Source]| Slice { sources: models.to_vec(), ..Slice::default() };

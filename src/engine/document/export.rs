@@ -34,6 +34,9 @@ pub fn to_mergekit(documents: &[Document]) -> Result<String, Inexpressible> {
 }
 
 fn one(document: &Document) -> Result<String, Inexpressible> {
+    if document.mixture.is_some() {
+        return no("a mixture of experts is not a merge", "mergekit-moe makes one from a file of its own form");
+    }
     let mut document = common(document)?;
     for sources in document.lists() {
         let again = |at: usize| sources[..at].iter().any(|other| other.model == sources[at].model);

@@ -31,8 +31,11 @@ impl Document {
     #[must_use]
     pub fn plain(&self) -> Option<Plain> {
         let whole = self.slices.is_empty() && self.modules.is_empty();
-        let simple =
-            self.tokenizer.is_none() && self.chat_template.is_none() && self.required.is_empty() && self.like.is_none();
+        let simple = self.tokenizer.is_none()
+            && self.chat_template.is_none()
+            && self.required.is_empty()
+            && self.like.is_none()
+            && self.mixture.is_none();
         let settings =
             || self.models.iter().flat_map(|source| source.parameters.values()).chain(self.parameters.values());
         if !whole || !simple || settings().any(|setting| setting.uniform().is_none()) {

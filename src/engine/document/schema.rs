@@ -2,6 +2,7 @@
 
 use super::chain::{check, is_per_model};
 use super::error::Fault;
+use super::mixture::Mixture;
 use super::node::{Key, Kind, Map, Node, unknown_key};
 use super::peer::{self, Peer};
 use super::setting::Setting;
@@ -92,7 +93,7 @@ impl Reader {
             "tokenizer",
             "chat_template",
         ];
-        known.extend(if own { &["like", "required"][..] } else { &["out_dtype", "tokenizer_source"] });
+        known.extend(if own { &["like", "required", "mixture"][..] } else { &["out_dtype", "tokenizer_source"] });
         map.only(&known)?;
         let mut document = Document {
             name: map.text("name")?,
@@ -102,6 +103,7 @@ impl Reader {
             // Computed in f32 whatever is asked for, rounded once to the dtype of the result.
             dtype: Self::dtype(map.get("out_dtype").or_else(|| map.get("dtype")))?,
             chat_template: map.get("chat_template").map(chat_template).transpose()?,
+            mixture: map.get("mixture").map(Mixture::read).transpose()?,
             parameters: self.settings(map, Scope::Document)?,
             tokenizer: tokenizer(map)?,
             models: self.sources(map, "models", false)?,

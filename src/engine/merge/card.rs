@@ -78,14 +78,23 @@ fn card(job: &MergeJob, provenance: &Provenance, title: &str) -> String {
     text.push_str(
         "base_model_relation: merge\nlibrary_name: transformers\ntags:\n- merge\n- model-fusion\n- fusebench\n---\n",
     );
+    let (reference, formula, summary) = match job.document.as_ref().and_then(|document| document.mixture) {
+        Some(_) => (
+            "arXiv:2212.05055",
+            "y = x + Σ_{e in top k} softmax(R·x)ₑ · FFNₑ(x)",
+            "The models' feed-forward networks side by side as experts, everything else from the base. The routers R are \
+             not trained yet.",
+        ),
+        None => (method.reference, method.formula, method.summary),
+    };
     let _ = write!(
         text,
-        "# {title}\n\nMerged with [fusebench](https://crates.io/crates/fusebench) {}: **{}**, {}\n\n    {}\n\n{}\n",
+        "# {title}\n\nMade with [fusebench](https://crates.io/crates/fusebench) {}: **{}**, {}\n\n    {}\n\n{}\n",
         env!("CARGO_PKG_VERSION"),
-        method.name,
-        if method.reference.is_empty() { "a standard method" } else { method.reference },
-        method.formula,
-        method.summary,
+        job.title(),
+        if reference.is_empty() { "a standard method" } else { reference },
+        formula,
+        summary,
     );
     text.push_str("\n## Models\n\n| model | from | fingerprint |\n| --- | --- | --- |\n");
     for parent in &provenance.parents {

@@ -2,6 +2,7 @@
 
 use super::MergePlan;
 use super::inputs::Beside;
+use super::mixture;
 use super::resolve::Stack;
 use crate::weights::DType;
 use serde_json::{Map, Value as Json, json};
@@ -29,6 +30,9 @@ pub(super) fn changed(bytes: Vec<u8>, dtype: Option<DType>, plan: &MergePlan, be
     }
     for stack in &beside.stacks {
         layers(&mut config, stack);
+    }
+    if let Some(experts) = beside.experts {
+        mixture::configure(&mut config, experts);
     }
     if config == before {
         return bytes;

@@ -1,5 +1,6 @@
 //! The models to merge: found, opened, made comparable.
 
+use super::mixture::{self, Experts};
 use super::resolve::{Stack, resolve};
 use super::vocabulary::{Changes, Vocab, Wanted, reconcile};
 use super::{MergeJob, Part, tokenizer};
@@ -61,6 +62,8 @@ pub(super) struct Beside {
     pub chat_template: Option<String>,
     /// Stacks of layers that have become others.
     pub stacks: Vec<Stack>,
+    /// Of a mixture.
+    pub experts: Option<Experts>,
 }
 
 /// What opening models depends on.
@@ -145,10 +148,17 @@ impl Inputs {
         let wanted = Wanted { document, references: &references };
         let (mut inputs, models, changes) = Self::compared(base, experts, Some(&wanted), options)?;
         let names: Vec<String> = inputs.all().map(|input| input.name.clone()).collect();
-        let resolved = resolve(document, &references, &names, &models, &changes.kept)?;
-        inputs.parts = resolved.parts;
-        inputs.beside.stacks = resolved.stacks;
-        inputs.notes.extend(resolved.notes);
+        if let Some(mixture) = document.mixture {
+            let (parts, experts) = mixture::parts(mixture, document, &references, &models)?;
+            inputs.parts = parts;
+            inputs.beside.experts = Some(experts);
+            inputs.notes.push("routers are not trained: the model needs training before it is of use".to_owned());
+        } else {
+            let resolved = resolve(document, &references, &names, &models, &changes.kept)?;
+            inputs.parts = resolved.parts;
+            inputs.beside.stacks = resolved.stacks;
+            inputs.notes.extend(resolved.notes);
+        }
         if let Some(at) = references.iter().position(|reference| document.donor() == Some(*reference)) {
             inputs.beside.like = models[at].folder().map(Path::to_owned);
         }

@@ -85,7 +85,8 @@ impl Reader<'_> {
 
     fn dtype(&self, table: &DeTable<'_>) -> Result<Option<String>, PresetError> {
         let Some(name) = self.string(table, "dtype")? else { return Ok(None) };
-        let wrong = || table.get("dtype").map(|value| self.wrong("dtype", "\"f32\", \"bf16\", \"f16\" or \"f64\"", value));
+        let wrong =
+            || table.get("dtype").map(|value| self.wrong("dtype", "\"f32\", \"bf16\", \"f16\" or \"f64\"", value));
         match (DType::parse_float(&name), wrong()) {
             (None, Some(wrong)) => Err(wrong),
             _ => Ok(Some(name)),

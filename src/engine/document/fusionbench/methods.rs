@@ -1,12 +1,13 @@
 //! FusionBench's methods in the words of the registry.
 
 use super::super::error::Fault;
+use super::super::mixture::Mixture;
 use super::super::node::{Key, Kind, Map, Node, unknown_key};
 use super::super::setting::{Scalar, Setting};
 use super::super::{Document, Settings, Slice, Source, chain};
 use super::compose::{Tree, last, target};
 use super::pool::{Pool, is_pool};
-use super::table::{As, Default, Field, PEERS, Peer, WITHOUT_EFFECT};
+use super::table::{As, Default, Field, MIXTURES, PEERS, Peer, WITHOUT_EFFECT};
 use crate::fusion::{Method, find};
 use crate::params::{Spec, Value, closest};
 
@@ -19,11 +20,15 @@ pub(super) struct Read {
     at: crate::engine::Position,
     /// Layers of the one model in their new order, for depth up-scaling.
     layers: Option<Vec<usize>>,
+    mixture: Option<Mixture>,
 }
 
 impl Read {
     /// The method on a pool.
     pub fn with(self, pool: Pool) -> Result<Document, Fault> {
+        if let Some(mixture) = self.mixture {
+            return mixed(mixture, pool, self.at);
+        }
         let experts = pool.experts.len();
         let depth = self.layers.is_some();
         self.method
@@ -71,6 +76,12 @@ pub(super) fn read(node: &Node, tree: &Tree, notes: &mut Vec<String>) -> Result<
         (None, Some(name)) => name,
         (None, None) => return Err(Fault::at(map.at, "no method is named: `_target_` is missing")),
     };
+    if let Some((_, upscaling)) = MIXTURES.iter().find(|(names, _)| names.contains(&name.as_str())) {
+        let method = find("passthrough").map_err(|error| Fault::at(map.at, error.to_string()))?;
+        let mixture = Some(Mixture::of_fusionbench(&map, *upscaling)?);
+        let (parameters, each) = (Settings::new(), Vec::new());
+        return Ok(Read { method, parameters, each, at: map.at, layers: None, mixture });
+    }
     let Some(peer) = PEERS.iter().find(|peer| peer.names.contains(&name.as_str())) else {
         let known = PEERS.iter().flat_map(|peer| peer.names.iter().copied());
         let suggestion = closest(&name, known).map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
@@ -78,7 +89,8 @@ pub(super) fn read(node: &Node, tree: &Tree, notes: &mut Vec<String>) -> Result<
             .hint("methods that need data or keep several models are not merges of checkpoints; `fusebench methods` lists all"));
     };
     let method = find(peer.ours).map_err(|error| Fault::at(map.at, error.to_string()))?;
-    let mut read = Read { method, parameters: Settings::new(), each: Vec::new(), at: map.at, layers: None };
+    let mut read =
+        Read { method, parameters: Settings::new(), each: Vec::new(), at: map.at, layers: None, mixture: None };
     if peer.ours == "svc" {
         inner(&map, tree, &mut read, notes)?;
     }
@@ -254,6 +266,30 @@ fn stacked(layers: Vec<usize>, pool: Pool) -> Result<Document, Fault> {
     };
     let slices = ranges.into_iter().map(slice).collect();
     Ok(Document { method: "passthrough".to_owned(), dtype: pool.dtype, slices, ..Document::default() })
+}
+
+/// One model as several experts, or several models as one each.
+fn mixed(mixture: Mixture, pool: Pool, at: crate::engine::Position) -> Result<Document, Fault> {
+    let source = |(name, model): (String, String)| Source { name: Some(name), model, ..Source::default() };
+    let base = pool.base.clone().or_else(|| pool.experts.first().map(|(_, model)| model.clone()));
+    let models: Vec<Source> = if mixture.copies > 1 {
+        base.iter().map(|model| Source { model: model.clone(), ..Source::default() }).collect()
+    } else {
+        pool.experts.into_iter().map(source).collect()
+    };
+    let experts = models.len() * mixture.copies;
+    if experts < 2 || mixture.experts_per_token == 0 || mixture.experts_per_token > experts {
+        return Err(Fault::at(at, format!("{} of {experts} experts a token cannot be", mixture.experts_per_token))
+            .hint("a mixture has at least two experts, and `experts_per_token` of them work"));
+    }
+    Ok(Document {
+        method: "passthrough".to_owned(),
+        base_model: base,
+        dtype: pool.dtype,
+        mixture: Some(mixture),
+        models,
+        ..Document::default()
+    })
 }
 
 /// SVC's `base_method`, as text: `ties density=0.2 merge=sum`.

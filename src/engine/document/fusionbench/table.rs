@@ -46,6 +46,29 @@ const fn odd(theirs: &'static str, ours: &'static str, default: Default, as_is: 
     Field { theirs, ours, default, as_is }
 }
 
+/// Mixtures of experts, by class and name; whether they up-scale one model. (The file that FusionBench ships for merging
+/// carries the name of up-scaling, without `num_experts`, and cannot run there.)
+pub(super) const MIXTURES: &[(&[&str], bool)] = &[
+    (
+        &[
+            "MixtralUpscalingAlgorithm",
+            "MixtralForCausalLMUpscalingAlgorithm",
+            "mixtral_moe_upscaling",
+            "mixtral_for_causal_lm_moe_upscaling",
+        ],
+        true,
+    ),
+    (
+        &[
+            "MixtralMoEMergingAlgorithm",
+            "MixtralForCausalLMMergingAlgorithm",
+            "mixtral_moe_merging",
+            "mixtral_for_causal_lm_merging",
+        ],
+        false,
+    ),
+];
+
 /// Fields that change where results go, how much is printed or on what device it runs.
 pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "_target_",
