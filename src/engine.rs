@@ -3,6 +3,7 @@
 //! One OS thread owns the device and every tensor on it; commands go in, serialisable events come out.
 
 mod cache;
+pub mod calibration;
 mod device;
 pub mod document;
 mod error;
@@ -10,8 +11,10 @@ mod evaluate;
 mod event;
 mod execution;
 mod export;
+mod fusing;
 mod handle;
 mod job;
+mod lanes;
 pub mod merge;
 mod order;
 mod plan;

@@ -3,8 +3,11 @@
 //! A [`Method`] turns parameters and a [`Pool`] (a base and its experts) into a [`Fused`] model. Every method is one
 //! file in `methods/` and one word in [`registry`]; everything that shows or runs methods goes through the registry.
 //! Methods may be run on a [window](Pool::window) of the models, so that models of any size can be fused; see [`stream`].
+//! Methods that look at data ask a [`Calibration`], which whoever runs them has to bring.
 //! Whatever is linear in the experts becomes a [`LinearPlan`], which [`Incremental`] re-fuses at the cost of what changed.
 
+mod calibration;
+mod context;
 mod ensemble;
 mod error;
 mod incremental;
@@ -23,12 +26,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use calibration::{Calibration, Draw, Examples, Gram, Grams, Layout, Shown};
+pub use context::{Context, News};
 pub use ensemble::EnsembleRule;
 pub use error::FusionError;
 pub use incremental::{Changed, Incremental};
 pub use linear::{LinearPlan, Origin};
 pub use masks::{MaskSource, SeededMasks};
-pub use method::{Context, Family, Fused, Method, Needs};
+pub use method::{Family, Fused, Method, Needs};
 pub use pool::{Groups, Pool};
 pub use registry::{METHODS, find, methods};
 pub use similarity::{Similarity, similarity};

@@ -1,5 +1,8 @@
 //! The engine on the embedded zoo: events in order, latest wins, cancellation, cache, contained failures.
 
+#[path = "engine/learned.rs"]
+mod learned;
+
 use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, Report, RunId, default_job};
 use fusebench::fusion::find;
 use fusebench::params::Value;

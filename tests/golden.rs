@@ -11,6 +11,8 @@ mod compare;
 mod documents;
 #[path = "golden_cases/ensembles.rs"]
 mod ensembles;
+#[path = "golden_cases/learned.rs"]
+mod learned;
 #[path = "golden_cases/merging.rs"]
 mod merging;
 #[path = "golden_cases/near_tie.rs"]
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 fn run(root: &Path, case: &Case) -> Outcome {
-    if let Some(result) = spectral::run(root, case) {
+    if let Some(result) = spectral::run(root, case).or_else(|| learned::run(root, case)) {
         return result.unwrap_or_else(Outcome::Failed);
     }
     let result = match case.family.as_str() {

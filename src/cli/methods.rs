@@ -3,7 +3,7 @@
 use super::args::Named;
 use super::error::CliError;
 use super::output::{self, Columns};
-use crate::fusion::{self, Family, METHODS, Method};
+use crate::fusion::{self, Examples, Family, METHODS, Method};
 use crate::params::{Kind, Spec, Value, json_schema};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
@@ -67,7 +67,9 @@ fn detail(method: &Method) -> String {
         Some(max) => format!("{} to {max} experts", needs.min_models),
         None => format!("at least {} {}", needs.min_models, if needs.min_models == 1 { "expert" } else { "experts" }),
     };
-    let _ = writeln!(text, "needs: {models}{}", if needs.base { " and their base" } else { "" });
+    let base = if needs.base { " and their base" } else { "" };
+    let data = if needs.data == Examples::None { String::new() } else { format!(", and {}", needs.data.words()) };
+    let _ = writeln!(text, "needs: {models}{base}{data}");
     if method.specs.is_empty() {
         text.push_str("\nIt has no parameters.\n");
         return text;

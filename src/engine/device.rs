@@ -61,7 +61,7 @@ pub(super) struct OpenDevice {
 
 impl OpenDevice {
     pub fn cpu() -> Self {
-        let threads = super::evaluate::cpu_threads();
+        let threads = super::lanes::cpu_threads();
         let plural = if threads == 1 { "" } else { "s" };
         Self { name: format!("cpu ({threads} thread{plural})"), tensor: Device::flex(), is_gpu: false }
     }

@@ -1,6 +1,7 @@
 //! Progressive evaluation: small chunks of all tasks in turn, tallied as they come.
 
 use super::device::OpenDevice;
+use super::lanes::Lanes;
 use super::order::{Chunk, permutation, round_robin};
 use super::predictor::Predictor;
 use super::score::{Scored, score};
@@ -8,34 +9,7 @@ use super::{EngineError, Plan, TaskReport};
 use crate::tasks::Images;
 use crate::tasks::preprocess::{self, InputShape};
 use crate::zoo::{Head, Zoo};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
-
-/// How many threads evaluation uses on the CPU.
-pub(super) fn cpu_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// One single-threaded pool a core: small networks run fastest with one batch a core, and burn's own parallelism
-/// inside each batch would only get in its way.
-pub(super) struct Lanes(Vec<ThreadPool>);
-
-impl Lanes {
-    pub fn new() -> Result<Self, EngineError> {
-        let lane = |at: usize| {
-            ThreadPoolBuilder::new()
-                .num_threads(1)
-                .thread_name(move |_| format!("evaluate-{at}"))
-                // The interface must win every race for a core, so that a keypress is drawn at once.
-                .start_handler(|_| {
-                    let _ = rustix::process::nice(5);
-                })
-                .build()
-        };
-        let lanes = (0..cpu_threads()).map(lane).collect::<Result<_, _>>();
-        lanes.map(Self).map_err(|error| EngineError::Panic(error.to_string()))
-    }
-}
 
 /// Tally of one task.
 struct Tally {
@@ -113,24 +87,10 @@ impl Evaluation {
         device: &OpenDevice,
         lanes: &Lanes,
     ) -> Result<Vec<Standing>, EngineError> {
-        let at_once = if device.is_gpu { 1 } else { lanes.0.len() };
+        let at_once = if device.is_gpu { 1 } else { lanes.len() };
         let chunks: Vec<Chunk> = self.chunks.by_ref().take(at_once).collect();
-        let answers = if let [chunk] = chunks[..] {
-            vec![self.answer(chunk, predictor, device)?]
-        } else {
-            std::thread::scope(|scope| {
-                let this = &*self;
-                let workers: Vec<_> = chunks
-                    .iter()
-                    .zip(&lanes.0)
-                    .map(|(&chunk, lane)| scope.spawn(move || lane.install(|| this.answer(chunk, predictor, device))))
-                    .collect();
-                workers
-                    .into_iter()
-                    .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                    .collect::<Result<Vec<_>, _>>()
-            })?
-        };
+        let answers = lanes.map(&chunks, device.is_gpu, |&chunk| self.answer(chunk, predictor, device));
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut standings: Vec<Standing> = Vec::new();
         for (chunk, scored) in chunks.iter().zip(answers) {
             let tally = &mut self.tallies[chunk.task];

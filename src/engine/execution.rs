@@ -1,21 +1,28 @@
 //! One job on its way from a recipe to a report, advanced a small step at a time.
 
 use super::cache::{Cache, Key};
+use super::calibration::{Computer, Memo};
 use super::device::OpenDevice;
-use super::evaluate::{Evaluation, Lanes};
+use super::evaluate::Evaluation;
+use super::fusing::Fusing;
+use super::lanes::Lanes;
 use super::predictor::Predictor;
 use super::{EngineError, Event, Job, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
+use crate::fusion::Examples;
 use crate::tasks::metrics::wilson;
 use crate::zoo::Zoo;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a step needs of the worker.
 pub(super) struct Bench<'a> {
-    pub zoo: &'a Zoo,
+    pub zoo: &'a Arc<Zoo>,
     pub device: &'a OpenDevice,
     pub lanes: &'a Lanes,
     pub cache: &'a mut Cache,
+    pub computer: &'a mut Computer,
+    pub memo: &'a Arc<Memo>,
     pub sink: &'a (dyn Fn(Event) + Send + Sync),
 }
 
@@ -29,7 +36,17 @@ pub(super) struct Execution {
 
 enum Stage {
     Waiting,
+    /// The method looks at data, which takes many steps.
+    Fusing(Box<(Prepared, Fusing)>),
     Evaluating(Box<Running>),
+}
+
+/// What is known before anything is fused.
+struct Prepared {
+    plan: Plan,
+    keys: Vec<Key>,
+    /// Reports from the cache, in plan order.
+    known: Vec<Option<TaskReport>>,
 }
 
 struct Running {
@@ -64,7 +81,7 @@ impl Execution {
     /// Whether the job has been fused and is being evaluated.
     pub fn plan(&self) -> Option<&Plan> {
         match &self.stage {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::Fusing(_) => None,
             Stage::Evaluating(running) => Some(&running.plan),
         }
     }
@@ -75,10 +92,54 @@ impl Execution {
     /// Whatever went wrong, or that the job was cancelled.
     pub fn step(&mut self, predictor: &mut Predictor, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
         self.cancel.check()?;
-        if let Stage::Evaluating(running) = &mut self.stage {
-            return running.step(self.run, predictor, bench);
+        match std::mem::replace(&mut self.stage, Stage::Waiting) {
+            Stage::Waiting => self.begin(predictor, bench),
+            Stage::Fusing(mut fusing) => match fusing.1.step(self.run, bench)? {
+                None => {
+                    self.stage = Stage::Fusing(fusing);
+                    Ok(Step::More)
+                }
+                Some(fused) => {
+                    let (prepared, fusing) = *fusing;
+                    predictor.hold(bench.zoo, &prepared.plan, bench.device, &self.cancel, fused, &mut |_, _| ())?;
+                    self.evaluate(prepared, fusing.seconds(), bench)
+                }
+            },
+            Stage::Evaluating(mut running) => {
+                let step = running.step(self.run, predictor, bench);
+                self.stage = Stage::Evaluating(running);
+                step
+            }
         }
-        let mut running = Running::start(self, predictor, bench)?;
+    }
+
+    /// Fuses, unless all is known or the method needs many steps for that.
+    fn begin(&mut self, predictor: &mut Predictor, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
+        let (run, sink) = (self.run, bench.sink);
+        sink(Event::Started { run, kind: self.job.kind, device: bench.device.name.clone() });
+        let plan = Plan::new(bench.zoo, &self.job)?;
+        let keys = Key::all(&plan, &bench.device.name);
+        let known: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
+        let prepared = Prepared { plan, keys, known };
+        if prepared.known.iter().all(Option::is_some) {
+            return self.evaluate(prepared, 0.0, bench);
+        }
+        let plan = &prepared.plan;
+        let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
+        sink(Event::Phase { run, name: "fuse".into(), total: tensors, unit: "tensors".into() });
+        if plan.method.needs.data != Examples::None {
+            let fusing = Fusing::start(plan, &self.cancel, bench)?;
+            self.stage = Stage::Fusing(Box::new((prepared, fusing)));
+            return Ok(Step::More);
+        }
+        let started = Instant::now();
+        let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
+        predictor.prepare(bench.zoo, plan, bench.device, &self.cancel, &mut progress)?;
+        self.evaluate(prepared, started.elapsed().as_secs_f64(), bench)
+    }
+
+    fn evaluate(&mut self, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
+        let mut running = Running::new(self.run, prepared, fuse_seconds, bench)?;
         let step = running.finish_if_complete(self.run, bench);
         self.stage = Stage::Evaluating(Box::new(running));
         Ok(step)
@@ -86,36 +147,22 @@ impl Execution {
 }
 
 impl Running {
-    fn start(execution: &Execution, predictor: &mut Predictor, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
-        let Execution { run, job, cancel, .. } = execution;
-        let (run, sink) = (*run, bench.sink);
-        sink(Event::Started { run, kind: job.kind, device: bench.device.name.clone() });
-        let plan = Plan::new(bench.zoo, job)?;
-        let keys = Key::all(&plan, &bench.device.name);
-        let reports: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
-        let wanted: Vec<usize> = (0..reports.len()).filter(|&at| reports[at].is_none()).collect();
-        let mut fuse_seconds = 0.0;
-        if !wanted.is_empty() {
-            let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
-            sink(Event::Phase { run, name: "fuse".into(), total: tensors, unit: "tensors".into() });
-            let started = Instant::now();
-            let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
-            predictor.prepare(bench.zoo, &plan, bench.device, cancel, &mut progress)?;
-            fuse_seconds = started.elapsed().as_secs_f64();
-        }
+    fn new(run: RunId, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
+        let Prepared { plan, keys, known } = prepared;
+        let wanted: Vec<usize> = (0..known.len()).filter(|&at| known[at].is_none()).collect();
         let total = Some(plan.samples() as u64);
-        sink(Event::Phase { run, name: "evaluate".into(), total, unit: "images".into() });
+        (bench.sink)(Event::Phase { run, name: "evaluate".into(), total, unit: "images".into() });
         let mut running = Self {
             evaluation: Evaluation::new(bench.zoo, &plan, &wanted, bench.device)?,
             cached: wanted.is_empty(),
             plan,
             keys,
-            reports: vec![None; reports.len()],
+            reports: vec![None; known.len()],
             fuse_seconds,
             evaluating: Duration::ZERO,
             seen: 0,
         };
-        for (at, report) in reports.into_iter().enumerate() {
+        for (at, report) in known.into_iter().enumerate() {
             if let Some(report) = report {
                 running.seen += report.n;
                 announce(bench, run, &report.task, report.correct, report.n, report.n);

@@ -1,8 +1,8 @@
 //! The engine as the rest of the program sees it.
 
 use super::device::{DeviceRequest, OpenDevice};
-use super::evaluate::Lanes;
 use super::execution::Execution;
+use super::lanes::Lanes;
 use super::worker::{Command, Sink, Worker};
 use super::{EngineError, Event, Job, JobKind, RunId, probe};
 use crate::cancel::Cancel;

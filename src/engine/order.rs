@@ -10,6 +10,15 @@ const SEED: u64 = 2024;
 pub(super) fn permutation(n: usize, stream: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     rng.set_stream(stream);
+    shuffle(n, rng)
+}
+
+/// A permutation of `0..n` that depends on `n` and `seed` only.
+pub(super) fn shuffled(n: usize, seed: [u8; 32]) -> Vec<usize> {
+    shuffle(n, ChaCha8Rng::from_seed(seed))
+}
+
+fn shuffle(n: usize, mut rng: ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
         // Multiply-shift keeps the draw in 0..=last; its bias is far below anything a shuffle of images can show.

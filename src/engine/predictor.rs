@@ -35,8 +35,24 @@ impl Predictor {
         cancel: &Cancel,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(), EngineError> {
+        let fused = plan.method.run(&plan.params, &plan.pool, &mut Context::new(cancel, progress))?;
+        self.hold(zoo, plan, device, cancel, fused, progress)
+    }
+
+    /// Makes what the plan's method returned ready to answer.
+    ///
+    /// # Errors
+    /// Whatever fusion or the model reports; cancellation.
+    pub fn hold(
+        &mut self,
+        zoo: &Zoo,
+        plan: &Plan,
+        device: &OpenDevice,
+        cancel: &Cancel,
+        fused: Fused,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), EngineError> {
         let mut context = Context::new(cancel, progress);
-        let fused = plan.method.run(&plan.params, &plan.pool, &mut context)?;
         // Until everything below has worked, the network holds nothing that a nudge could start from.
         let held = self.linear.take();
         self.rule = None;

@@ -1,9 +1,10 @@
 //! The thread that owns the device: one step of the most urgent job, then look for new commands.
 
 use super::cache::Cache;
+use super::calibration::{Computer, Memo};
 use super::device::OpenDevice;
-use super::evaluate::Lanes;
 use super::execution::{Bench, Execution, Step};
+use super::lanes::Lanes;
 use super::predictor::Predictor;
 use super::{EngineError, Event, JobKind, Plan, RunId};
 use crate::zoo::Zoo;
@@ -38,6 +39,9 @@ pub(super) struct Worker {
     /// Runs and previews have networks of their own, so that a nudge does not disturb a run in progress.
     for_runs: Predictor,
     for_previews: Predictor,
+    /// What methods look at data with, and what they have seen.
+    computer: Computer,
+    memo: Arc<Memo>,
     /// The last finished preview, whose incremental drift is removed when there is nothing else to do.
     settled: Option<Plan>,
 }
@@ -55,6 +59,8 @@ impl Worker {
             preview: None,
             for_runs: Predictor::default(),
             for_previews: Predictor::default(),
+            computer: Computer::default(),
+            memo: Arc::default(),
             settled: None,
         }
     }
@@ -153,6 +159,8 @@ impl Worker {
             device: &self.device,
             lanes: &self.lanes,
             cache: &mut self.cache,
+            computer: &mut self.computer,
+            memo: &self.memo,
             sink: &*self.sink,
         };
         catch_unwind(AssertUnwindSafe(|| execution.step(predictor, &mut bench)))
@@ -163,6 +171,7 @@ impl Worker {
     /// panic or a device failure nothing on it can be trusted.
     fn give_up(&mut self, execution: &mut Execution, error: EngineError) -> Verdict {
         let run = execution.run;
+        self.computer = Computer::default();
         if error.is_cancelled() {
             (self.sink)(Event::Cancelled { run });
             return Verdict::Over;
@@ -184,6 +193,8 @@ impl Worker {
         self.device = device;
         self.for_runs = Predictor::default();
         self.for_previews = Predictor::default();
+        self.computer = Computer::default();
+        self.memo = Arc::default();
         self.settled = None;
         self.preview.iter_mut().chain(&mut self.runs).for_each(Execution::restart);
     }
@@ -202,7 +213,7 @@ enum Verdict {
     TryAgain,
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a worker panicked".to_owned())
 }

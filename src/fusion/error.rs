@@ -17,6 +17,10 @@ pub enum FusionError {
     KindMismatch { model: String, tensor: String, got: DType, expected: DType },
     #[error("{method} needs a base model, and the pool has none")]
     NeedsBase { method: &'static str },
+    #[error("{method} looks at data ({needed}), and here there are only models")]
+    NeedsData { method: &'static str, needed: &'static str },
+    #[error("{task}: {reason}")]
+    Data { task: String, reason: String },
     #[error("{method} needs {needed}, the pool has {got} experts")]
     ModelCount { method: &'static str, needed: String, got: usize },
     #[error("unknown method `{name}`{}", .closest.as_ref().map_or_else(String::new, |name| format!(", did you mean `{name}`?")))]
@@ -45,6 +49,8 @@ impl FusionError {
                 "all models of a pool must be fine-tuned from the same base; compare them with `fusebench checkpoints`"
             }
             Self::NeedsBase { .. } => "add the pretrained model that the experts were fine-tuned from",
+            Self::NeedsData { .. } => "`fusebench run` and the explorer have data; choose a method without data here",
+            Self::Data { .. } => "`fusebench tasks` lists the tasks and how many examples each has",
             Self::ModelCount { .. } => "choose other experts, or another method",
             Self::UnknownMethod { .. } => "`fusebench methods` lists them",
             Self::Param { .. } | Self::Unusable { .. } => {

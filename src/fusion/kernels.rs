@@ -19,6 +19,7 @@ pub(super) mod names;
 pub(super) mod order;
 pub(super) mod ram;
 pub(super) mod ranks;
+pub(super) mod regression;
 pub(super) mod rows;
 pub(super) mod select;
 pub(super) mod sparsify;

@@ -1,13 +1,9 @@
 //! What a fusion method is, what it is given and what it returns.
 
-use super::survey::Surveys;
-use super::{EnsembleRule, FusionError, LinearPlan, MaskSource, Pool};
-use crate::cancel::Cancel;
+use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Pool};
 use crate::params::{ParamError, ParamSet, Spec};
 use crate::weights::StateDict;
 use serde::Serialize;
-use std::any::Any;
-use std::sync::Arc;
 
 /// The paper's three families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -38,6 +34,8 @@ pub struct Needs {
     pub base: bool,
     pub min_models: usize,
     pub max_models: Option<usize>,
+    /// What it looks at beside the models.
+    pub data: Examples,
 }
 
 /// A fusion method: metadata and one function. Declared as `pub static METHOD` in its own file.
@@ -81,19 +79,41 @@ impl Method {
         Ok(())
     }
 
+    /// Whether the method can run where there are models and nothing else.
+    ///
+    /// # Errors
+    /// When it has to look at data.
+    pub fn check_without_data(&self) -> Result<(), FusionError> {
+        match self.needs.data {
+            Examples::None => Ok(()),
+            needed => Err(FusionError::NeedsData { method: self.name, needed: needed.words() }),
+        }
+    }
+
     /// Runs the method on a pool that it can run on.
     ///
     /// # Errors
-    /// A pool that does not fit the method, parameters that do not fit the pool, a result that is not finite,
-    /// cancellation.
+    /// A pool that does not fit the method, no data where it needs some, parameters that do not fit the pool, a result
+    /// that is not finite, cancellation.
     pub fn run(&self, params: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
         self.check(pool.base().is_some(), pool.experts().len())?;
+        if cx.data.is_none() {
+            self.check_without_data()?;
+        }
         (self.fuse)(params, pool, cx)
     }
 
     /// Names the method in an error about one of its parameters.
     pub(super) fn typed<T>(&self, params: Result<T, ParamError>) -> Result<T, FusionError> {
         params.map_err(|source| FusionError::Param { method: self.name, source })
+    }
+
+    /// The data that [`Needs::data`] asks for.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(super) fn data<'a>(&self, cx: &Context<'a>) -> Result<&'a dyn Calibration, FusionError> {
+        cx.data.ok_or(FusionError::NeedsData { method: self.name, needed: self.needs.data.words() })
     }
 
     /// Divides the weights by their sum.
@@ -109,61 +129,6 @@ impl Method {
             *weight = (f64::from(*weight) / sum) as f32;
         }
         Ok(())
-    }
-}
-
-/// What a method works with beside parameters and pool.
-pub struct Context<'a> {
-    pub cancel: &'a Cancel,
-    /// Called with (tensors done, tensors in all); several times over by methods that take several passes.
-    pub progress: &'a mut dyn FnMut(usize, usize),
-    /// Masks to use instead of those that a method would draw from its seed.
-    pub masks: Option<&'a dyn MaskSource>,
-    /// Lets results through that are not finite, instead of failing: whoever takes them decides.
-    pub lenient: bool,
-    /// The pool is one of several parts with different parameters: nothing can be said of the whole model.
-    pub partial: bool,
-    surveys: Surveys,
-}
-
-impl<'a> Context<'a> {
-    #[must_use]
-    pub fn new(cancel: &'a Cancel, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
-        Self { cancel, progress, masks: None, lenient: false, partial: false, surveys: Surveys::default() }
-    }
-
-    /// What a method has to know of the whole model before it can compute a part of it, such as a threshold: `measure`
-    /// gets the whole pool. Measured once for all windows that are fused in this context with one recipe; `S` is a type
-    /// of the method's own.
-    ///
-    /// # Errors
-    /// What `measure` returns.
-    pub fn survey<S: Any + Send + Sync>(
-        &mut self,
-        pool: &Pool,
-        measure: impl FnOnce(&Pool, &mut Self) -> Result<S, FusionError>,
-    ) -> Result<Arc<S>, FusionError> {
-        if self.partial {
-            let reason =
-                "it needs to know the whole model, so its parameters cannot differ by layer or tensor".to_owned();
-            return Err(FusionError::Unusable { method: "this method", reason });
-        }
-        if !pool.is_window() {
-            return measure(pool, self).map(Arc::new);
-        }
-        if let Some(known) = self.surveys.get() {
-            return Ok(known);
-        }
-        let measured = Arc::new(measure(pool.whole(), self)?);
-        self.surveys.put(Arc::clone(&measured));
-        Ok(measured)
-    }
-
-    /// Uses the given masks, whatever the method's seed.
-    #[must_use]
-    pub fn with_masks(mut self, masks: &'a dyn MaskSource) -> Self {
-        self.masks = Some(masks);
-        self
     }
 }
 

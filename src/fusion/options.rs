@@ -2,6 +2,7 @@
 
 pub(super) mod centre;
 pub(super) mod deltas;
+pub(super) mod draw;
 pub(super) mod drop;
 pub(super) mod mergekit;
 pub(super) mod weights;

@@ -36,6 +36,7 @@ methods! {
     ram,
     ramplus_tl,
     model_stock,
+    regmean,
     tsv_m,
     iso_c,
     iso_cts,

@@ -2,7 +2,7 @@
 
 use super::kernels::chunks::CHUNK;
 use super::kernels::rows::{Scratch, rows};
-use super::{Context, Fused, FusionError, Method, Pool};
+use super::{Context, Examples, Fused, FusionError, Method, Pool};
 use crate::params::ParamSet;
 use crate::weights::Data;
 use rayon::prelude::*;
@@ -34,7 +34,8 @@ impl Method {
     /// Whether the result can be computed window by window.
     #[must_use]
     pub fn streams(&self) -> bool {
-        !WHOLE.contains(&self.id)
+        // What looks at data runs whole networks.
+        !WHOLE.contains(&self.id) && self.needs.data == Examples::None
     }
 
     /// Fuses what `pool` shows (all of the models or a window) and hands it to `sink`. What is linear is never held:

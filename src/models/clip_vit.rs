@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config` | sizes, from `config.json` |
 //! | `layout` | names, shapes and order of the tensors |
+//! | `linear` | the linear layers, by what they are given |
 //! | `module` | the tensors, by name, in the layout that runs fast |
 //! | `forward` | the forward pass in burn operations: every device, differentiable |
 //! | `host` | the same pass for the CPU: burn's GEMM with hand-written loops between |
@@ -16,10 +17,12 @@ mod host;
 mod init;
 mod kernels;
 mod layout;
+mod linear;
 mod module;
 #[cfg(test)]
 mod tests;
 
 pub use config::{Activation, ClipVitConfig};
 pub use init::random_weights;
+pub use linear::Linear;
 pub use module::ClipVit;

@@ -23,7 +23,7 @@ const NEAR_TIES: f64 = 0.05;
 /// f32 within `max(1e-6, 10 × the peer's own rounding noise)`, half floats within one unit in the last place of the
 /// output; what is excused is left out, near ties up to a share. Integer buffers must be the reference's.
 pub fn models(case: &Case, ours: &StateDict, theirs: &Checkpoint, excuses: &Excuses<'_>) -> Result {
-    let extra = ["mask.", "cotangent.", "merge_weight", "grad_merge_weight"];
+    let extra = ["mask.", "cotangent.", "merge_weight", "grad_merge_weight", "gram.", "fisher.", "grad."];
     let compared = |name: &str| !extra.iter().any(|mark| name.starts_with(mark));
     if let Some(info) = theirs.tensors().iter().find(|info| compared(&info.name) && ours.get(&info.name).is_none()) {
         return Err(format!("the peer's result has `{}`, ours has not", info.name));

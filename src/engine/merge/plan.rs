@@ -54,6 +54,7 @@ impl MergePlan {
         let alike = parts.iter().filter(|part| part.method.id == job.method.id).count();
         for part in &parts {
             part.method.check(part.pool.base().is_some(), part.pool.experts().len())?;
+            part.method.check_without_data()?;
             if alike > 1 && !part.method.streams() {
                 return Err(EngineError::OneRecipe { method: part.method.name });
             }

@@ -52,6 +52,7 @@ builtin! {
     "merging/dare_ties"
     "merging/magmax"
     "merging/model_stock"
+    "merging/regmean"
     "merging/tsv_m"
     "merging/iso_c"
     "merging/iso_cts"

@@ -5,7 +5,7 @@ use super::rows::{Row, blank, rows};
 use super::spectral::{Dense, NoConvergence};
 use crate::cancel::Cancel;
 use crate::fusion::{Context, FusionError, Pool};
-use crate::weights::{Data, StateDict, Tensor};
+use crate::weights::{Data, StateDict, Tensor, TensorRef};
 use rayon::prelude::*;
 use std::sync::mpsc;
 
@@ -89,11 +89,23 @@ impl Task<'_> {
     /// # Errors
     /// Cancellation; numbers that are not finite.
     pub(in crate::fusion) fn delta(&self, expert: usize) -> Result<Dense, FusionError> {
+        self.difference(expert, self.row.base.as_ref())
+    }
+
+    /// One expert's values, in f64.
+    ///
+    /// # Errors
+    /// Cancellation; numbers that are not finite.
+    pub(in crate::fusion) fn expert(&self, expert: usize) -> Result<Dense, FusionError> {
+        self.difference(expert, None)
+    }
+
+    fn difference(&self, expert: usize, base: Option<&TensorRef<'_>>) -> Result<Dense, FusionError> {
         self.cancel.check()?;
         let info = self.row.info;
         let (mut own, mut buffer) = (Vec::new(), Vec::new());
         let values = self.row.experts[expert].read(0..info.len(), &mut own);
-        let base = self.row.base.as_ref().map(|base| base.read(0..info.len(), &mut buffer));
+        let base = base.map(|base| base.read(0..info.len(), &mut buffer));
         let mut delta = Dense::like(info);
         match base {
             Some(base) => {

@@ -5,7 +5,7 @@ use crate::fusion::kernels::elementwise::elementwise_by_tensor;
 use crate::fusion::kernels::ranks::magnitudes_at;
 use crate::fusion::kernels::rows::{Row, Scratch, rows};
 use crate::fusion::kernels::select::Deltas;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -22,7 +22,7 @@ pub static METHOD: Method = Method {
               the base's. The threshold comes from the spread of importance within each tensor.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: Some(1) },
+    needs: Needs { base: true, min_models: 1, max_models: Some(1), data: Examples::None },
     fuse,
 };
 
@@ -103,7 +103,8 @@ impl Importance<'_> {
             let empty = row.info.is_empty() || !row.info.dtype.is_float();
             vec![if empty { vec![] } else { [0.25, 0.5, 0.75].map(|q| (q * last) as usize + 1).to_vec() }]
         };
-        let found = magnitudes_at(self, self.rows, &self.rows.iter().map(ranks).collect::<Vec<_>>(), (cx.cancel, cx.lenient))?;
+        let found =
+            magnitudes_at(self, self.rows, &self.rows.iter().map(ranks).collect::<Vec<_>>(), (cx.cancel, cx.lenient))?;
         let threshold = |found: &Vec<Vec<f32>>| match found[0][..] {
             [lower, median, upper] => median + reach * (upper - lower),
             _ => 0.0,

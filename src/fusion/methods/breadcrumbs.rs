@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::Vote;
 use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
 use crate::fusion::options::mergekit::Switches;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, flag, float, per_model};
 
 crate::params! {
@@ -28,7 +28,7 @@ pub static METHOD: Method = Method {
               reached, and adds the middle ones. Meant for many experts, whose outliers disturb one another.",
     reference: "arXiv:2312.06795",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::dare::fuse_dropped;
 use crate::fusion::options::drop;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -20,7 +20,7 @@ pub static METHOD: Method = Method {
               language models bear p = 0.9 and more, fully fine-tuned vision models about 0.5.",
     reference: "arXiv:2311.03099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

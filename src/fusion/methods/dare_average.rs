@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::dare::fuse_dropped;
 use crate::fusion::options::drop::Params;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
@@ -14,7 +14,7 @@ pub static METHOD: Method = Method {
               are: with p = 0 it is the simple average, and it hardly changes until p is large.",
     reference: "arXiv:2311.03099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

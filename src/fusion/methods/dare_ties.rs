@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::ties::{Ties, merge_rule};
 use crate::fusion::options::drop;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, float};
 
 crate::params! {
@@ -24,7 +24,7 @@ pub static METHOD: Method = Method {
               combine what agrees. Popular for large language models.",
     reference: "arXiv:2311.03099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

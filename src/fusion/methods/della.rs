@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::Vote;
 use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
 use crate::fusion::options::mergekit::Switches;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, flag, float, per_model, seed};
 
 crate::params! {
@@ -31,7 +31,7 @@ pub static METHOD: Method = Method {
               averaged.",
     reference: "arXiv:2406.11617",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -6,7 +6,7 @@ use crate::fusion::kernels::largest::largest;
 use crate::fusion::kernels::names::Patterns;
 use crate::fusion::kernels::spectral::{Dense, leading};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float, int, text};
 use crate::weights::TensorInfo;
 use faer::linalg::matmul::matmul;
@@ -37,7 +37,7 @@ pub static METHOD: Method = Method {
               tasks share. Everything else stays as the base has it.",
     reference: "arXiv:2501.01230",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

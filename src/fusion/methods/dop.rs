@@ -8,7 +8,7 @@ use crate::fusion::kernels::names::Patterns;
 use crate::fusion::kernels::order::order;
 use crate::fusion::kernels::spectral::{Dense, scaled, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, flag, float, int, seed, text};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
@@ -48,7 +48,7 @@ pub static METHOD: Method = Method {
               late experts count more there.",
     reference: "NeurIPS 2025, Continual Model Merging without Data: Dual Projections",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

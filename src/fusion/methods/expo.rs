@@ -1,6 +1,6 @@
 //! ExPO (Zheng et al. 2024): beyond the fine-tuned model, along the line from the base.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -17,7 +17,7 @@ pub static METHOD: Method = Method {
               experts are averaged first. Useful from 0.1 to 0.5 for aligned language models.",
     reference: "arXiv:2404.16792",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

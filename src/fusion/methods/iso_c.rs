@@ -3,7 +3,7 @@
 use crate::fusion::kernels::names::Patterns;
 use crate::fusion::kernels::spectral::polar;
 use crate::fusion::kernels::tensors::each_tensor;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float, text};
 
 crate::params! {
@@ -22,7 +22,7 @@ pub static METHOD: Method = Method {
               that many tasks share drowns those of single tasks. What is not a matrix is averaged.",
     reference: "arXiv:2502.04959",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

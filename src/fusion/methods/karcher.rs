@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::combination::{dot, norm, plus, times};
 use crate::fusion::kernels::moments::{Of, Products, products};
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float, int};
 
 crate::params! {
@@ -21,7 +21,7 @@ pub static METHOD: Method = Method {
               their mean length. Close to the simple average for fine-tunes of one base.",
     reference: "arXiv:2603.04972",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -4,7 +4,7 @@ use crate::fusion::kernels::spectral::{Dense, leading, scaled};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
 use crate::fusion::kernels::ties::merge_rule;
 use crate::fusion::kernels::vote::vote;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, float};
 use faer::Mat;
 
@@ -29,7 +29,7 @@ pub static METHOD: Method = Method {
               share entries. What is not a matrix goes through TIES as it is.",
     reference: "arXiv:2410.19735",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,6 +1,6 @@
 //! Linear interpolation between two experts.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -17,7 +17,7 @@ pub static METHOD: Method = Method {
               accuracy stays high along it, the two lie in one basin of the loss.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 2, max_models: None },
+    needs: Needs { base: false, min_models: 2, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::elementwise::elementwise;
 use crate::fusion::kernels::wide::wide;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -20,7 +20,7 @@ pub static METHOD: Method = Method {
               independent ones a little more helps.",
     reference: "arXiv:2407.06322",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -5,7 +5,7 @@ use crate::fusion::kernels::chunks::for_row_chunks;
 use crate::fusion::kernels::dare::is_linear_weight;
 use crate::fusion::kernels::delta_merge::is_finite;
 use crate::fusion::kernels::rows::{Scratch, Work, blank, row_length, rows};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, flag, float, int};
 
 crate::params! {
@@ -32,7 +32,7 @@ pub static METHOD: Method = Method {
               weight matrices, and the base everywhere else. Compresses a fine-tuned model to a sparse difference.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: Some(1) },
+    needs: Needs { base: true, min_models: 1, max_models: Some(1), data: Examples::None },
     fuse,
 };
 

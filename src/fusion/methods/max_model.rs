@@ -1,6 +1,6 @@
 //! Max-model predictor: the most confident expert decides.
 
-use crate::fusion::{Context, EnsembleRule, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, EnsembleRule, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::ParamSet;
 
 crate::params! {}
@@ -14,7 +14,7 @@ pub static METHOD: Method = Method {
               time and memory of one model, and experts whose scores can be compared.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::Vote;
 use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
 use crate::fusion::options::mergekit::Switches;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, flag, float, seed};
 
 crate::params! {
@@ -28,7 +28,7 @@ pub static METHOD: Method = Method {
               and adds what has the sign of the weighted sum. Unlike the paper's it trims nothing.",
     reference: "arXiv:2311.03099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,6 +1,6 @@
 //! Task arithmetic with mergekit's options: a weight an expert, normalised or not, times λ.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, PerModel, flag, float, per_model};
 
 crate::params! {
@@ -21,7 +21,7 @@ pub static METHOD: Method = Method {
               their sum, which normalising makes their mean.",
     reference: "arXiv:2212.04089",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

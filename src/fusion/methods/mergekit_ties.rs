@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::Vote;
 use crate::fusion::kernels::sparsify::Rule;
 use crate::fusion::options::deltas;
 use crate::fusion::options::mergekit::Switches;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, flag, float};
 
 crate::params! {
@@ -26,7 +26,7 @@ pub static METHOD: Method = Method {
               them, and takes the weighted mean of those that have the sign of their sum.",
     reference: "arXiv:2306.01708",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! Model recombination (FedMR, Hu et al. 2023): the experts' tensors dealt out anew.
 
 use crate::fusion::kernels::tensors::each_tensor;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, int, seed};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -24,7 +24,7 @@ pub static METHOD: Method = Method {
               are interchangeable. Integer buffers stay the base's.",
     reference: "arXiv:2305.10730",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::moments::{Of, Products, products};
 use crate::fusion::kernels::vectors::{Along, fuse_vectors};
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, choice, flag};
 
 crate::params! {
@@ -22,7 +22,7 @@ pub static METHOD: Method = Method {
               orthogonal, t comes near zero and hardly anything of the base changes.",
     reference: "arXiv:2403.19522",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 2, max_models: None },
+    needs: Needs { base: true, min_models: 2, max_models: None, data: Examples::None },
     fuse,
 };
 

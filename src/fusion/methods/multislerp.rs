@@ -3,7 +3,7 @@
 use crate::fusion::kernels::combination::{dot, norm, plus, times};
 use crate::fusion::kernels::moments::{Products, products};
 use crate::fusion::options::centre::sphere;
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, choice, flag, float, per_model};
 
 crate::params! {
@@ -26,7 +26,7 @@ pub static METHOD: Method = Method {
               average. Around the base it keeps the size of task vectors, which a plain mean shrinks.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

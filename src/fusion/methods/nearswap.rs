@@ -1,7 +1,7 @@
 //! NearSwap (alchemonaut, mergekit): the other model where the two are close.
 
 use crate::fusion::kernels::elementwise::elementwise;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -18,7 +18,7 @@ pub static METHOD: Method = Method {
               where it is further away: no weight moves by more than t.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: Some(1) },
+    needs: Needs { base: true, min_models: 1, max_models: Some(1), data: Examples::None },
     fuse,
 };
 

@@ -3,7 +3,7 @@
 use crate::fusion::kernels::moments::{Products, products};
 use crate::fusion::kernels::vectors::{Along, fuse_vectors};
 use crate::fusion::options::centre::sphere;
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, choice, per_model};
 
 crate::params! {
@@ -24,7 +24,7 @@ pub static METHOD: Method = Method {
               vectors are hardly ever parallel, so there the arc differs from the straight line.",
     reference: "doi:10.1145/325334.325242",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 2, max_models: Some(2) },
+    needs: Needs { base: false, min_models: 2, max_models: Some(2), data: Examples::None },
     fuse,
 };
 

@@ -7,7 +7,7 @@ use crate::fusion::kernels::order::order;
 use crate::fusion::kernels::rows::rows;
 use crate::fusion::kernels::spectral::{Dense, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, flag, float, seed};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -31,7 +31,7 @@ pub static METHOD: Method = Method {
               matters: average over several.",
     reference: "arXiv:2501.09522",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,6 +1,6 @@
 //! One model, scaled or as it is.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -17,7 +17,7 @@ pub static METHOD: Method = Method {
               others, or to prepare parts of a larger one as mergekit does.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: Some(1) },
+    needs: Needs { base: false, min_models: 1, max_models: Some(1), data: Examples::None },
     fuse,
 };
 

@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
 use crate::fusion::kernels::delta_merge::DeltaMerge;
 use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
 use crate::fusion::options::deltas;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, seed};
 
 crate::params! {
@@ -24,7 +24,7 @@ pub static METHOD: Method = Method {
               without regard to the weights, and divides the weighted sum of what agrees by its number.",
     reference: "arXiv:2311.03099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

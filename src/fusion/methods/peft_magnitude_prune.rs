@@ -4,7 +4,7 @@ use crate::fusion::kernels::consensus::{Consensus, Divide, Vote};
 use crate::fusion::kernels::delta_merge::DeltaMerge;
 use crate::fusion::kernels::sparsify::{Rescale, Rule, Sparsify};
 use crate::fusion::options::deltas::Params;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
@@ -16,7 +16,7 @@ pub static METHOD: Method = Method {
               TIES without the election.",
     reference: "arXiv:2306.01708",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

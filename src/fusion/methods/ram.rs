@@ -1,7 +1,7 @@
 //! Reinforced agent merging: own changes whole, shared changes averaged.
 
 use crate::fusion::kernels::ram::fuse_agents;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -18,7 +18,7 @@ pub static METHOD: Method = Method {
               the mean of these. Made for agents trained by reinforcement, which change few weights each.",
     reference: "arXiv:2601.13572",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! Reinforced agent merging plus, tensor by tensor: own changes whole, shared changes averaged.
 
 use crate::fusion::kernels::ram::{Gain, fuse_agents};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -22,7 +22,7 @@ pub static METHOD: Method = Method {
               others share: what averaging takes away from it is made up for.",
     reference: "arXiv:2601.13572",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

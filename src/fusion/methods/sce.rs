@@ -7,7 +7,7 @@ use crate::fusion::kernels::delta_merge::is_finite;
 use crate::fusion::kernels::ranks::magnitudes_at;
 use crate::fusion::kernels::rows::{Row, Scratch, Work, blank, rows};
 use crate::fusion::kernels::select::Deltas;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -24,7 +24,7 @@ pub static METHOD: Method = Method {
               changes against the majority's sign, and, if told so, looks only at elements in which the experts differ.",
     reference: "arXiv:2408.07990",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

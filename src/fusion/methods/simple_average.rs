@@ -1,6 +1,6 @@
 //! Simple average, also called model soup.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::ParamSet;
 
 crate::params! {}
@@ -14,7 +14,7 @@ pub static METHOD: Method = Method {
               task arithmetic with λ = 1/T.",
     reference: "arXiv:2203.05482",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

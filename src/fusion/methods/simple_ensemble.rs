@@ -1,6 +1,6 @@
 //! Simple ensemble: the mean of the experts' outputs.
 
-use crate::fusion::{Context, EnsembleRule, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, EnsembleRule, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::ParamSet;
 
 crate::params! {}
@@ -14,7 +14,7 @@ pub static METHOD: Method = Method {
               better than averaging weights.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

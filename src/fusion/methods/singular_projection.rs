@@ -3,7 +3,7 @@
 use crate::fusion::kernels::dare::is_linear_weight;
 use crate::fusion::kernels::spectral::{Dense, Svd, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, flag, float, int};
 use faer::Mat;
 
@@ -28,7 +28,7 @@ pub static METHOD: Method = Method {
               a task needs: mostly in the high zone.",
     reference: "arXiv:2408.10174",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

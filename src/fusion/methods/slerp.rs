@@ -1,7 +1,7 @@
 //! Spherical linear interpolation of two experts, tensor by tensor (Shoemake 1985).
 
 use crate::fusion::kernels::moments::{Of, products};
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -23,7 +23,7 @@ pub static METHOD: Method = Method {
               models that have moved far apart.",
     reference: "doi:10.1145/325334.325242",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 2, max_models: Some(2) },
+    needs: Needs { base: false, min_models: 2, max_models: Some(2), data: Examples::None },
     fuse,
 };
 

@@ -2,7 +2,7 @@
 
 use crate::fusion::kernels::spectral::{Dense, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool, find};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool, find};
 use crate::params::{ParamSet, Value, float, text};
 use crate::weights::StateDict;
 
@@ -25,7 +25,7 @@ pub static METHOD: Method = Method {
               arithmetic, averages and TIES; 1 suits TSV-M and WUDI (with λ = 1).",
     reference: "arXiv:2602.05536",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,6 +1,6 @@
 //! Task arithmetic (Ilharco et al. 2023).
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -18,7 +18,7 @@ pub static METHOD: Method = Method {
               forget them.",
     reference: "arXiv:2212.04089",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

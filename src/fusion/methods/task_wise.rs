@@ -1,6 +1,6 @@
 //! Task arithmetic with one coefficient an expert, the form that task-wise AdaMerging learns.
 
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::{ParamSet, PerModel, per_model};
 
 crate::params! {
@@ -17,7 +17,7 @@ pub static METHOD: Method = Method {
               Task-wise AdaMerging learns these numbers.",
     reference: "arXiv:2310.02575",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! TIES merging (Yadav et al. 2023): trim, elect signs, merge what agrees.
 
 use crate::fusion::kernels::ties::{Ties, merge_rule};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, float};
 
 crate::params! {
@@ -23,7 +23,7 @@ pub static METHOD: Method = Method {
               larger λ (about 1).",
     reference: "arXiv:2306.01708",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! Task arithmetic in the trust region (Sun et al. 2025): only where tasks do not pull against one another.
 
 use crate::fusion::kernels::conflict::agreeing;
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, float};
 
 crate::params! {
@@ -20,7 +20,7 @@ pub static METHOD: Method = Method {
               vector there would hurt the others. Sizes of task vectors stand in for gradients, so no data is needed.",
     reference: "arXiv:2501.15065",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 2, max_models: None },
+    needs: Needs { base: true, min_models: 2, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -3,7 +3,7 @@
 use crate::fusion::kernels::names::Patterns;
 use crate::fusion::kernels::spectral::{Dense, Svd, compose, leading, polar};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, PerModel, choice, flag, per_model, text};
 use crate::weights::StateDict;
 use faer::Mat;
@@ -29,7 +29,7 @@ pub static METHOD: Method = Method {
               matrix is averaged.",
     reference: "arXiv:2412.00081",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! Weighted average of the experts.
 
 use crate::fusion::options::weights::Params;
-use crate::fusion::{Context, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool};
 use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
@@ -13,7 +13,7 @@ pub static METHOD: Method = Method {
               of it. mergekit calls it `linear`.",
     reference: "arXiv:2203.05482",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,7 @@
 //! Weighted ensemble: a weighted mean of the experts' outputs.
 
 use crate::fusion::options::weights::Params;
-use crate::fusion::{Context, EnsembleRule, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, EnsembleRule, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::ParamSet;
 
 pub static METHOD: Method = Method {
@@ -13,7 +13,7 @@ pub static METHOD: Method = Method {
               one model.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: false, min_models: 1, max_models: None },
+    needs: Needs { base: false, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -4,7 +4,7 @@ use crate::fusion::kernels::adam::Adam;
 use crate::fusion::kernels::names::Patterns;
 use crate::fusion::kernels::spectral::{Dense, gram_of, scaled, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, float, int, text};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
@@ -32,7 +32,7 @@ pub static METHOD: Method = Method {
               data on CLIP. What is not a matrix is averaged.",
     reference: "arXiv:2503.08099",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 

@@ -1,7 +1,9 @@
 //! Pools and parameters that do not fit, numbers that are none, and being cancelled.
 
 use crate::cancel::Cancel;
-use crate::fusion::testing::{ELEMENTS, checkpoint, counter, fitting, fuse, fused, model, params, pool, tensor};
+use crate::fusion::testing::{
+    ELEMENTS, Pretended, checkpoint, counter, fitting, fuse, fused, model, params, pool, tensor,
+};
 use crate::fusion::{Context, Family, Fused, FusionError, METHODS, Pool};
 use crate::params::Value::{Float, List};
 use crate::weights::DType;
@@ -43,7 +45,7 @@ fn every_method_stops_when_cancelled() {
     for method in METHODS {
         let pool = pool(Some(&[0.0; ELEMENTS]), fitting(method, &two()));
         let mut silent = |_, _| {};
-        let mut cx = Context::new(&cancel, &mut silent);
+        let mut cx = Context::new(&cancel, &mut silent).with_data(&Pretended);
         let result = match method.run(&params(method, &[]), &pool, &mut cx) {
             Ok(Fused::Linear(plan)) => plan.materialise(&pool, &mut cx).map(drop),
             Ok(Fused::Ensemble(_)) => continue,
@@ -59,7 +61,7 @@ fn progress_ends_at_the_end() {
         let pool = pool(Some(&[0.0; ELEMENTS]), fitting(method, &two()));
         let (cancel, mut last) = (Cancel::default(), None);
         let mut progress = |done, total| last = Some((done, total));
-        let mut cx = Context::new(&cancel, &mut progress);
+        let mut cx = Context::new(&cancel, &mut progress).with_data(&Pretended);
         if let Fused::Linear(plan) = method.run(&params(method, &[]), &pool, &mut cx).unwrap() {
             plan.materialise(&pool, &mut cx).unwrap();
         }

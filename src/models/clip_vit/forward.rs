@@ -1,6 +1,6 @@
 //! The forward pass in burn operations: runs on every device and under autodiff.
 
-use super::{Activation, ClipVit, host};
+use super::{Activation, ClipVit, Linear, host};
 use burn::module::Param;
 use burn::tensor::activation::{gelu, sigmoid, softmax};
 use burn::tensor::module::{layer_norm, linear};
@@ -26,11 +26,11 @@ impl ClipVit {
         let mut tokens = self.embed(pixels);
         let last = self.config().num_hidden_layers - 1;
         for layer in 0..last {
-            tokens = self.block(layer, tokens.clone(), tokens);
+            tokens = self.block(layer, tokens.clone(), tokens, &mut |_, _| ());
         }
         // Only the class token leaves the last block, so only its query, attention and MLP are computed.
         let class = tokens.clone().narrow(1, 0, 1);
-        let pooled = self.pool(self.block(last, class, tokens));
+        let pooled = self.pool(self.block(last, class, tokens, &mut |_, _| ()));
         match self.projection() {
             Some(weight) => pooled.matmul(weight.val()),
             None => pooled,
@@ -44,9 +44,22 @@ impl ClipVit {
         let mut states = vec![self.embed(pixels)];
         for layer in 0..self.config().num_hidden_layers {
             let tokens = states[layer].clone();
-            states.push(self.block(layer, tokens.clone(), tokens));
+            states.push(self.block(layer, tokens.clone(), tokens, &mut |_, _| ()));
         }
         states
+    }
+
+    /// Runs the tower and shows `see` what every linear layer is given: the layer, and its inputs `[n, tokens, width]`;
+    /// all tokens count, in the last block too, although only the class token leaves it.
+    pub fn watch(&self, pixels: Tensor<4>, mut see: impl FnMut(Linear, &Tensor<3>)) {
+        let mut tokens = self.embed(pixels);
+        for layer in 0..self.config().num_hidden_layers {
+            tokens = self.block(layer, tokens.clone(), tokens, &mut see);
+        }
+        if self.projection().is_some() {
+            let [n, _, width] = tokens.dims();
+            see(Linear::Projection, &self.pool(tokens).reshape([n, 1, width]));
+        }
     }
 
     /// `pooler_output`: the class token after the last norm. `[n, tokens, hidden]` → `[n, hidden]`.
@@ -88,10 +101,17 @@ impl ClipVit {
     }
 
     /// One transformer block for the tokens `queries` (all, or the first few) of `tokens`.
-    fn block(&self, layer: usize, queries: Tensor<3>, tokens: Tensor<3>) -> Tensor<3> {
+    fn block(
+        &self,
+        layer: usize,
+        queries: Tensor<3>,
+        tokens: Tensor<3>,
+        see: &mut impl FnMut(Linear, &Tensor<3>),
+    ) -> Tensor<3> {
         let weights = self.layer(layer);
         let everything = queries.dims() == tokens.dims();
         let seen = self.norm(tokens, weights.norm1);
+        see(Linear::Attention { layer }, &seen);
         let asking = if everything { seen.clone() } else { seen.clone().narrow(1, 0, queries.dims()[1]) };
         let scale = (self.config().head_dim() as f64).powf(-0.5);
         let query = self.heads(dense(asking, weights.query).mul_scalar(scale));
@@ -100,12 +120,16 @@ impl ClipVit {
         // Written out: faster than burn's fused attention on the CPU at these lengths.
         let mixed = softmax(query.matmul(key.swap_dims(2, 3)), 3).matmul(value);
         let mixed = mixed.swap_dims(1, 2).reshape(queries.dims());
+        see(Linear::Out { layer }, &mixed);
         let tokens = queries + dense(mixed, weights.out);
-        let inner = dense(self.norm(tokens.clone(), weights.norm2), weights.fc1);
+        let normed = self.norm(tokens.clone(), weights.norm2);
+        see(Linear::Fc1 { layer }, &normed);
+        let inner = dense(normed, weights.fc1);
         let inner = match self.config().hidden_act {
             Activation::QuickGelu => inner.clone() * sigmoid(inner.mul_scalar(1.702)),
             Activation::Gelu => gelu(inner),
         };
+        see(Linear::Fc2 { layer }, &inner);
         tokens + dense(inner, weights.fc2)
     }
 

@@ -10,6 +10,7 @@ use crate::tui::catalog::Catalog;
 use crate::zoo::Zoo;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bars of `runs` beside base and experts as SVG and PNG, and the numbers as CSV and Markdown.
 ///
@@ -50,7 +51,7 @@ pub fn recipe(job: &Job, folder: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// A sentence that says what could not be written and what to do.
-pub fn checkpoint(zoo: &Zoo, job: &Job, folder: &Path, cancel: &Cancel) -> Result<String, String> {
+pub fn checkpoint(zoo: &Arc<Zoo>, job: &Job, folder: &Path, cancel: &Cancel) -> Result<String, String> {
     let path = unused(folder, &slug(&job.recipe.method), &["safetensors"]).with_extension("safetensors");
     engine::write_checkpoint(zoo, job, &path, cancel).map_err(|error| format!("{error} ({})", error.hint()))?;
     Ok(format!("written: {}", path.display()))

@@ -398,7 +398,7 @@ mod kinds {
         summary: "Has a parameter of every kind.",
         reference: "",
         specs: SPECS,
-        needs: Needs { base: true, min_models: 1, max_models: None },
+        needs: Needs { base: true, min_models: 1, max_models: None, data: crate::fusion::Examples::None },
         fuse: refuse,
     };
     static PAIR: crate::fusion::Method = crate::fusion::Method {
@@ -409,7 +409,7 @@ mod kinds {
         summary: "Takes two.",
         reference: "",
         specs: &[],
-        needs: Needs { base: false, min_models: 2, max_models: Some(2) },
+        needs: Needs { base: false, min_models: 2, max_models: Some(2), data: crate::fusion::Examples::None },
         fuse: refuse,
     };
     static MANY: crate::fusion::Method = crate::fusion::Method {
@@ -420,7 +420,7 @@ mod kinds {
         summary: "Takes more than there are.",
         reference: "",
         specs: &[],
-        needs: Needs { base: false, min_models: 9, max_models: None },
+        needs: Needs { base: false, min_models: 9, max_models: None, data: crate::fusion::Examples::None },
         fuse: refuse,
     };
     static METHODS: &[&crate::fusion::Method] = &[&ALL, &PAIR, &MANY];

@@ -1,0 +1,31 @@
+//! Data for methods that look at some: statistics of networks shown a zoo's examples.
+//!
+//! A method asks [`Statistics`] for a whole statistic; that is put together from small pieces of [`Work`], each of which
+//! is one batch a core. Whoever owns the device carries them out between other things ([`Asking`]), so that a nudge
+//! never waits for a method, or at once where there is nobody else ([`Direct`]).
+//!
+//! | file | what |
+//! |---|---|
+//! | `source` | where examples and heads come from |
+//! | `draws` | which examples, in which order |
+//! | `work` | what is computed of a few batches |
+//! | `compute` | computing it |
+//! | `executor` | who computes it |
+//! | `statistics` | batches to statistics |
+
+mod compute;
+mod draws;
+mod executor;
+mod source;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use executor::Direct;
+pub use source::Source;
+pub use statistics::Statistics;
+
+pub(super) use compute::Computer;
+pub(super) use executor::{Asking, Question};
+pub(super) use statistics::Memo;

@@ -1,0 +1,88 @@
+//! Carrying out pieces of work on a device.
+
+use super::Source;
+use super::source::input;
+use super::work::{Answer, Batch, Products, Wanted, Work};
+use crate::engine::EngineError;
+use crate::engine::device::OpenDevice;
+use crate::engine::lanes::Lanes;
+use crate::models::clip_vit::ClipVit;
+use crate::weights::StateDict;
+use burn::tensor::{Device, Tensor, TensorData};
+use std::sync::Arc;
+
+/// Networks kept from one piece of work to the next, with the weights that they hold.
+#[derive(Default)]
+pub struct Computer {
+    plain: Option<Network>,
+}
+
+struct Network {
+    model: ClipVit,
+    weights: Arc<StateDict>,
+}
+
+impl Computer {
+    /// One answer a batch, in their order.
+    ///
+    /// # Errors
+    /// Weights that do not fit, data that cannot be read, a device that fails, cancellation.
+    pub fn compute(
+        &mut self,
+        source: &dyn Source,
+        device: &OpenDevice,
+        lanes: &Lanes,
+        work: &Work,
+    ) -> Result<Vec<Answer>, EngineError> {
+        work.cancel.check()?;
+        let Wanted::Products = work.wanted;
+        let model = hold(&mut self.plain, source, &device.tensor, &work.weights)?;
+        let answer = |batch: &Batch| -> Result<Answer, EngineError> {
+            work.cancel.check()?;
+            products(model, pixels(source, batch, &device.tensor)?).map(Answer::Products)
+        };
+        lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
+    }
+}
+
+/// The network with these weights.
+fn hold<'a>(
+    slot: &'a mut Option<Network>,
+    source: &dyn Source,
+    device: &Device,
+    weights: &Arc<StateDict>,
+) -> Result<&'a ClipVit, EngineError> {
+    let mut model = match slot.take() {
+        Some(network) if Arc::ptr_eq(&network.weights, weights) => return Ok(&slot.insert(network).model),
+        Some(network) => network.model,
+        None => ClipVit::new(source.config(), device)?,
+    };
+    model.load(weights)?;
+    Ok(&slot.insert(Network { model, weights: Arc::clone(weights) }).model)
+}
+
+fn pixels(source: &dyn Source, batch: &Batch, device: &Device) -> Result<Tensor<4>, EngineError> {
+    let values = source.pixels(&batch.task, batch.shown, &batch.indices)?;
+    let input = input(source);
+    Ok(Tensor::from_data(
+        TensorData::new(values, [batch.indices.len(), input.channels, input.side, input.side]),
+        device,
+    ))
+}
+
+fn products(model: &ClipVit, pixels: Tensor<4>) -> Result<Vec<Products>, EngineError> {
+    let mut found = Vec::new();
+    model.watch(pixels, |of, inputs| {
+        let [n, tokens, size] = inputs.dims();
+        let rows = inputs.clone().reshape([n * tokens, size]);
+        found.push((of, n * tokens, size, rows.clone().transpose().matmul(rows)));
+    });
+    let read =
+        |(of, rows, size, product): (_, _, _, Tensor<2>)| Ok(Products { of, rows, size, values: values(product)? });
+    found.into_iter().map(read).collect()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+    let data = tensor.try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;
+    data.try_into_vec::<f32>().map_err(|error| EngineError::Device(format!("{error:?}")))
+}

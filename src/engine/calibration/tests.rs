@@ -1,0 +1,122 @@
+//! Statistics of a small random tower on made-up images.
+
+use super::{Source, Statistics};
+use crate::cancel::Cancel;
+use crate::engine::EngineError;
+use crate::fusion::{Calibration, Context, Draw, FusionError, Grams, Shown};
+use crate::models::clip_vit::{ClipVitConfig, random_weights};
+use crate::weights::{Checkpoint, Source as Bytes};
+use crate::zoo::Head;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Tasks `a`, with 20 examples, and `empty`, with none.
+pub struct Made {
+    config: ClipVitConfig,
+    head: Head,
+    /// Examples that were looked at.
+    pub seen: AtomicUsize,
+}
+
+impl Made {
+    pub fn new() -> Self {
+        let config = ClipVitConfig {
+            architectures: vec!["CLIPVisionModelWithProjection".to_owned()],
+            hidden_size: 12,
+            intermediate_size: 20,
+            projection_dim: 6,
+            num_hidden_layers: 2,
+            num_attention_heads: 3,
+            image_size: 8,
+            patch_size: 4,
+            ..ClipVitConfig::default()
+        };
+        let head = Head::new(6, (0..18).map(|at| (at as f32 * 1.7).sin()).collect(), 8.0);
+        Self { config, head, seen: AtomicUsize::new(0) }
+    }
+
+    /// A tower with random weights.
+    pub fn tower(&self, seed: u64) -> Checkpoint {
+        let weights = random_weights(&self.config, seed).unwrap();
+        let views = weights.tensors().iter().map(|tensor| (tensor.name.as_str(), tensor));
+        let bytes = safetensors::serialize(views, None).unwrap();
+        Checkpoint::from_source("tower", Bytes::Owned(bytes.into())).unwrap()
+    }
+}
+
+impl Source for Made {
+    fn config(&self) -> &ClipVitConfig {
+        &self.config
+    }
+
+    fn head(&self, _: &str) -> Result<&Head, EngineError> {
+        Ok(&self.head)
+    }
+
+    fn count(&self, task: &str, _: Shown) -> Result<usize, EngineError> {
+        match task {
+            "a" | "b" => Ok(20),
+            "empty" => Ok(0),
+            _ => Err(FusionError::Data { task: task.to_owned(), reason: "no such task".to_owned() }.into()),
+        }
+    }
+
+    fn pixels(&self, task: &str, _: Shown, indices: &[usize]) -> Result<Vec<f32>, EngineError> {
+        self.seen.fetch_add(indices.len(), Ordering::Relaxed);
+        let own = f32::from(task.as_bytes()[0]);
+        let pixel = |at: usize, i: usize| ((at * 192 + i) as f32 * 0.37 + own).sin();
+        Ok(indices.iter().flat_map(|&at| (0..192).map(move |i| pixel(at, i))).collect())
+    }
+}
+
+pub const ALL: Draw = Draw { shown: Shown::Validation, samples: 100, batch: 8, seed: 0 };
+
+fn grams(statistics: &Statistics, task: &str, model: &Checkpoint, draw: Draw) -> Result<Arc<Grams>, FusionError> {
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    statistics.grams(task, model, draw, &mut Context::new(&cancel, &mut silent))
+}
+
+#[test]
+fn gram_matrices_do_not_depend_on_batches_and_are_not_computed_twice() {
+    let made = Arc::new(Made::new());
+    let model = made.tower(3);
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let whole = grams(&statistics, "a", &model, ALL).unwrap();
+    assert_eq!(whole.len(), 2 * 6 + 1, "two blocks and a projection: {:?}", whole.keys());
+    assert_eq!(made.seen.load(Ordering::Relaxed), 20);
+    assert!(Arc::ptr_eq(&whole, &grams(&statistics, "a", &model, ALL).unwrap()));
+    assert_eq!(made.seen.load(Ordering::Relaxed), 20, "known already");
+    // Other batches, other order: the same sums.
+    let again = grams(&statistics, "a", &model, Draw { batch: 3, seed: 9, ..ALL }).unwrap();
+    for (name, gram) in &*whole {
+        let scale = gram.values.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        for (a, b) in gram.values.iter().zip(&*again[name].values) {
+            assert!((a - b).abs() < 1e-5 * scale, "{name}: {a} {b}");
+        }
+        for (i, j) in [(0, 1), (2, 0), (gram.size - 1, 1)] {
+            let (a, b) = (gram.values[i * gram.size + j], gram.values[j * gram.size + i]);
+            assert!((a - b).abs() < 1e-6 * scale, "{name} is symmetric");
+        }
+    }
+    let (q, v) = (
+        "vision_model.encoder.layers.0.self_attn.q_proj.weight",
+        "vision_model.encoder.layers.0.self_attn.v_proj.weight",
+    );
+    assert!(Arc::ptr_eq(&whole[q].values, &whole[v].values), "query and value see the same inputs");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_named() {
+    let made = Arc::new(Made::new());
+    let model = made.tower(3);
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let error = |task: &str, draw: Draw| grams(&statistics, task, &model, draw).unwrap_err().to_string();
+    assert_eq!(error("empty", ALL), "empty: there are no validation examples to look at");
+    assert_eq!(error("empty", Draw { shown: Shown::Test, ..ALL }), "empty: there are no test examples to look at");
+    assert_eq!(error("nobody", ALL), "nobody: no such task");
+    let cancel = Cancel::default();
+    let mut stop = |_, _| cancel.cancel();
+    let stopped = statistics.grams("a", &model, Draw { batch: 1, ..ALL }, &mut Context::new(&cancel, &mut stop));
+    assert!(matches!(stopped, Err(FusionError::Cancelled(_))));
+    assert!(made.seen.load(Ordering::Relaxed) < 20, "it went on to the end");
+}

@@ -1,0 +1,46 @@
+//! What is computed of a few batches at a time.
+
+use crate::cancel::Cancel;
+use crate::fusion::Shown;
+use crate::models::clip_vit::Linear;
+use crate::weights::StateDict;
+use std::sync::Arc;
+
+/// A piece of work: the same of every batch, with the same weights.
+pub struct Work {
+    pub weights: Arc<StateDict>,
+    pub batches: Vec<Batch>,
+    pub wanted: Wanted,
+    pub cancel: Cancel,
+}
+
+/// Some examples of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub task: String,
+    pub shown: Shown,
+    pub indices: Vec<usize>,
+}
+
+/// What is wanted of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The inputs of all linear layers, as sums of their outer products.
+    Products,
+}
+
+/// What came out for one batch.
+pub enum Answer {
+    Products(Vec<Products>),
+}
+
+/// XᵀX of the inputs of some linear layers.
+pub struct Products {
+    pub of: Linear,
+    /// Rows of X.
+    pub rows: usize,
+    /// Width of X.
+    pub size: usize,
+    /// `[size, size]`
+    pub values: Vec<f32>,
+}

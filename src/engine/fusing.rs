@@ -1,0 +1,101 @@
+//! A method that looks at data, at work on a thread of its own; what it asks of the device is done between other things.
+
+use super::calibration::{Asking, Question, Statistics};
+use super::execution::Bench;
+use super::{EngineError, Event, Plan, RunId};
+use crate::cancel::Cancel;
+use crate::fusion::{Context, Fused, FusionError, News};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// How long a step waits for the method before other things have their turn.
+const TURN: Duration = Duration::from_millis(10);
+
+enum Message {
+    Progress(usize),
+    News(News),
+    Ask(Question),
+    Done(Result<Fused, FusionError>),
+    Panicked(String),
+}
+
+/// A method at work. Dropped, it is left to itself: what it asks next ends it.
+pub(super) struct Fusing {
+    messages: Receiver<Message>,
+    began: Instant,
+}
+
+impl Fusing {
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(plan: &Plan, cancel: &Cancel, bench: &Bench<'_>) -> Result<Self, EngineError> {
+        let (sender, messages) = mpsc::channel();
+        let width = if bench.device.is_gpu { 1 } else { bench.lanes.len() };
+        let asking = Box::new(Asking { width, ask: sender.clone(), wrap: Message::Ask });
+        let zoo = Arc::clone(bench.zoo);
+        let statistics = Statistics::new(zoo, asking, Arc::clone(bench.memo));
+        let (plan, cancel) = (plan.clone(), cancel.clone());
+        let thread = std::thread::Builder::new().name("method".to_owned()).spawn(move || {
+            // As for the lanes: the interface goes first.
+            let _ = rustix::process::nice(5);
+            work(&plan, &cancel, &statistics, &sender);
+        });
+        thread.map_err(|error| EngineError::Panic(format!("cannot start a thread: {error}")))?;
+        Ok(Self { messages, began: Instant::now() })
+    }
+
+    /// How long it has been at it.
+    pub fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// Passes on what the method says and does what it asks, for a moment; the result once there is one.
+    ///
+    /// # Errors
+    /// Whatever went wrong, in the method or with what it asked.
+    pub fn step(&mut self, run: RunId, bench: &mut Bench<'_>) -> Result<Option<Fused>, EngineError> {
+        loop {
+            match self.messages.recv_timeout(TURN) {
+                Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
+                Ok(Message::News(news)) => (bench.sink)(event(run, news)),
+                Ok(Message::Ask(Question { work, answers })) => {
+                    let zoo = &**bench.zoo;
+                    let found = bench.computer.compute(zoo, bench.device, bench.lanes, &work)?;
+                    // Nobody waits when the method has failed meanwhile; its last message says so.
+                    let _ = answers.send(found);
+                    return Ok(None);
+                }
+                Ok(Message::Done(result)) => return Ok(Some(result?)),
+                Ok(Message::Panicked(text)) => return Err(EngineError::Panic(text)),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(EngineError::Panic("the method's thread ended without a result".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+fn event(run: RunId, news: News) -> Event {
+    match news {
+        News::Phase { name, total, unit } => {
+            Event::Phase { run, name: name.to_owned(), total: Some(total as u64), unit: unit.to_owned() }
+        }
+        News::Warning(text) => Event::Log { run, level: "warn".to_owned(), text },
+    }
+}
+
+/// The method's thread. Nobody may be listening any more: then what it says is lost, and what it asks ends it.
+fn work(plan: &Plan, cancel: &Cancel, statistics: &Statistics, sender: &Sender<Message>) {
+    let mut progress = |done, _| drop(sender.send(Message::Progress(done)));
+    let mut listener = |news| drop(sender.send(Message::News(news)));
+    let mut context = Context::new(cancel, &mut progress).with_data(statistics).with_listener(&mut listener);
+    let fuse = || plan.method.run(&plan.params, &plan.pool, &mut context);
+    let last = match catch_unwind(AssertUnwindSafe(fuse)) {
+        Ok(result) => Message::Done(result),
+        Err(panic) => Message::Panicked(super::worker::panic_text(&*panic)),
+    };
+    let _ = sender.send(last);
+}

@@ -1,0 +1,104 @@
+//! What methods may ask of data: statistics of a model's inner inputs, and slopes of losses over its weights.
+//!
+//! Fusion knows neither networks nor data sets. Whoever has both (the engine) implements [`Calibration`] and hands it in
+//! through [`Context::data`](super::Context).
+
+use super::{Context, FusionError};
+use crate::weights::Checkpoint;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a method has to be shown beside the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Examples {
+    None,
+    /// Inputs of the experts' tasks; their labels are not looked at.
+    Inputs,
+    /// Inputs of the experts' tasks with their labels.
+    Labelled,
+}
+
+impl Examples {
+    /// In the middle of a sentence; empty for nothing.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Inputs => "inputs of every expert's task",
+            Self::Labelled => "labelled inputs of every expert's task",
+        }
+    }
+}
+
+/// Which of a task's data are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shown {
+    Validation,
+    /// The inputs that results are reported on: such results are transductive, and must be labelled so.
+    Test,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Test { "test" } else { "validation" })
+    }
+}
+
+/// Which examples of a task, in which order, how many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Draw {
+    pub shown: Shown,
+    /// At most so many of a task; fewer where it has fewer.
+    pub samples: usize,
+    /// So many at once.
+    pub batch: usize,
+    /// Seed of the order.
+    pub seed: u64,
+}
+
+/// How a linear layer keeps its weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[out, in]`, as PyTorch's `Linear`.
+    OutIn,
+    /// `[in, out]`, as GPT-2's `Conv1D`.
+    InOut,
+}
+
+/// The Gram matrix of a linear layer's inputs: XᵀX divided by the rows of X, every token being a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gram {
+    /// Width of the inputs.
+    pub size: usize,
+    /// `[size, size]`; shared by layers that see the same inputs.
+    pub values: Arc<Vec<f64>>,
+    pub layout: Layout,
+}
+
+/// Gram matrices by the name of the weight that the inputs meet.
+pub type Grams = HashMap<String, Gram>;
+
+/// A model shown data.
+pub trait Calibration: Sync {
+    /// The Gram matrices of all linear layers of `model` on examples of `task`. Reports the examples seen to
+    /// [`Context::advance`].
+    ///
+    /// # Errors
+    /// No data for such a task, or none left; a model that does not run; cancellation.
+    fn grams(
+        &self,
+        task: &str,
+        model: &Checkpoint,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Arc<Grams>, FusionError>;
+
+    /// How many examples of `task` a draw gives.
+    ///
+    /// # Errors
+    /// No data for such a task, or none.
+    fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError>;
+}

@@ -1,0 +1,120 @@
+//! What a method works with beside parameters and pool.
+
+use super::survey::Surveys;
+use super::{Calibration, FusionError, MaskSource, Pool};
+use crate::cancel::Cancel;
+use std::any::Any;
+use std::sync::Arc;
+
+/// What a method has to say while it works.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// A stretch of work begins, in which progress counts up to `total`; without one, progress counts tensors.
+    Phase { name: &'static str, total: usize, unit: &'static str },
+    /// Something that whoever reads the result should know.
+    Warning(String),
+}
+
+/// What a method works with beside parameters and pool.
+pub struct Context<'a> {
+    pub cancel: &'a Cancel,
+    /// Called with (tensors done, tensors in all); several times over by methods that take several passes.
+    pub progress: &'a mut dyn FnMut(usize, usize),
+    /// Masks to use instead of those that a method would draw from its seed.
+    pub masks: Option<&'a dyn MaskSource>,
+    /// Data, for methods that need some.
+    pub data: Option<&'a dyn Calibration>,
+    /// Hears what the method has to say.
+    pub listener: Option<&'a mut dyn FnMut(News)>,
+    /// Lets results through that are not finite, instead of failing: whoever takes them decides.
+    pub lenient: bool,
+    /// The pool is one of several parts with different parameters: nothing can be said of the whole model.
+    pub partial: bool,
+    /// How far the phase is, and what it counts up to.
+    phase: (usize, usize),
+    surveys: Surveys,
+}
+
+impl<'a> Context<'a> {
+    #[must_use]
+    pub fn new(cancel: &'a Cancel, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
+        Self {
+            cancel,
+            progress,
+            masks: None,
+            data: None,
+            listener: None,
+            lenient: false,
+            partial: false,
+            phase: (0, 0),
+            surveys: Surveys::default(),
+        }
+    }
+
+    /// What a method has to know of the whole model before it can compute a part of it, such as a threshold: `measure`
+    /// gets the whole pool. Measured once for all windows that are fused in this context with one recipe; `S` is a type
+    /// of the method's own.
+    ///
+    /// # Errors
+    /// What `measure` returns.
+    pub fn survey<S: Any + Send + Sync>(
+        &mut self,
+        pool: &Pool,
+        measure: impl FnOnce(&Pool, &mut Self) -> Result<S, FusionError>,
+    ) -> Result<Arc<S>, FusionError> {
+        if self.partial {
+            let reason =
+                "it needs to know the whole model, so its parameters cannot differ by layer or tensor".to_owned();
+            return Err(FusionError::Unusable { method: "this method", reason });
+        }
+        if !pool.is_window() {
+            return measure(pool, self).map(Arc::new);
+        }
+        if let Some(known) = self.surveys.get() {
+            return Ok(known);
+        }
+        let measured = Arc::new(measure(pool.whole(), self)?);
+        self.surveys.put(Arc::clone(&measured));
+        Ok(measured)
+    }
+
+    /// Uses the given masks, whatever the method's seed.
+    #[must_use]
+    pub fn with_masks(mut self, masks: &'a dyn MaskSource) -> Self {
+        self.masks = Some(masks);
+        self
+    }
+
+    /// Lets the method look at data.
+    #[must_use]
+    pub fn with_data(mut self, data: &'a dyn Calibration) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Tells `listener` what the method has to say.
+    #[must_use]
+    pub fn with_listener(mut self, listener: &'a mut dyn FnMut(News)) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Says something.
+    pub(super) fn tell(&mut self, news: News) {
+        if let Some(listener) = &mut self.listener {
+            listener(news);
+        }
+    }
+
+    /// A stretch of work begins, in which [`advance`](Self::advance) counts up to `total`.
+    pub(super) fn phase(&mut self, name: &'static str, total: usize, unit: &'static str) {
+        self.phase = (0, total);
+        self.tell(News::Phase { name, total, unit });
+    }
+
+    /// So many more of the phase are done.
+    pub fn advance(&mut self, by: usize) {
+        self.phase.0 += by;
+        (self.progress)(self.phase.0, self.phase.1);
+    }
+}
