@@ -19,13 +19,20 @@ impl Source {
     /// # Errors
     /// When the file cannot be opened or mapped.
     pub fn map(path: &Path) -> Result<Self, WeightsError> {
-        let io = |source| WeightsError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
+        Self::map_file(&file, path)
+    }
+
+    /// Maps an open file, which may have no name any more; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn map_file(file: &File, path: &Path) -> Result<Self, WeightsError> {
         // SAFETY: the mapping is read-only and private to this process. A file that another process shortens while it
         // is mapped ends in SIGBUS, the price that every mmapping reader pays; nothing here writes to inputs.
         #[allow(unsafe_code)]
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Ok(Self::Mapped(Arc::new(map)))
+        let map = unsafe { memmap2::Mmap::map(file) };
+        map.map(|map| Self::Mapped(Arc::new(map))).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
     }
 
     #[must_use]

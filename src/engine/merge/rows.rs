@@ -2,7 +2,7 @@
 
 use crate::engine::EngineError;
 use crate::weights::{Checkpoint, DType, Source, WeightsError};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -110,8 +110,11 @@ fn written(
     let name = format!(".fusebench-rows-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let path = folder.join(name);
     let failed = |source| WeightsError::Write { path: path.clone(), source };
-    let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-    let made = write(&mut file).and_then(|()| file.flush().map_err(failed)).and_then(|()| Source::map(&path));
-    let _ = fs::remove_file(&path);
-    Ok(made?)
+    let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path).map_err(failed)?;
+    // Without a name from the start: nothing stays, however the process ends.
+    fs::remove_file(&path).map_err(failed)?;
+    let mut file = BufWriter::new(file);
+    write(&mut file)?;
+    file.flush().map_err(failed)?;
+    Ok(Source::map_file(file.get_ref(), &path)?)
 }
