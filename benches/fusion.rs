@@ -103,14 +103,30 @@ fn run(bench: &Bench, pool: &Pool) {
         ("ties", 2 * (experts + 1) + 1),
         ("dare", experts + 2),
         ("dare_ties", 2 * (experts + 1) + 1),
+        // One model per task: once over everything for the rescalers, once for what is shared and the masks.
+        ("emr", 2 * (experts + 1) + 1),
+        ("tall_mask", experts + 2),
+        ("consensus_ta", experts + 2),
+        ("randes", experts + 2),
+        ("bitdelta", experts + 1),
     ] {
         let method = find(id).expect("a method");
         let given: Vec<(&str, Value)> = vec![];
         let params = ParamSet::checked(method.specs, given).expect("defaults");
         bench.measure(method.name, streams, || {
             let fused = method.run(&params, pool, &mut cx).expect("finite");
-            assert!(matches!(black_box(fused), Fused::Weights(_)));
+            assert!(matches!(black_box(fused), Fused::Weights(_) | Fused::PerTask(_)));
         });
+    }
+    let emr = find("emr").expect("a method");
+    if let Ok(Fused::PerTask(models)) = emr.run(&ParamSet::defaults(emr.specs), pool, &mut cx) {
+        let mut task = 0;
+        bench.measure("emr, one task's model", 3, || {
+            task += 1;
+            black_box(models.model(task % experts, pool, &mut cx).expect("finite"));
+        });
+        let storage = models.storage(pool);
+        println!("{:34} {:.1} % of the experts' bytes", "emr, stored", 100.0 * storage.share());
     }
     // Seconds, not memory bandwidth: singular vectors. Only when they are asked for by name.
     for id in ["iso_c", "iso_cts", "tsv_m", "svc", "opcm"] {

@@ -211,6 +211,7 @@ impl World {
             let job = MergeJob {
                 method,
                 params,
+                task: None,
                 dtype: None,
                 not_finite: NotFinite::Keep,
                 shard: None,

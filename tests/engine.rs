@@ -3,10 +3,12 @@
 #[path = "engine/learned.rs"]
 mod learned;
 
-use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, Report, RunId, default_job};
+use fusebench::cancel::Cancel;
+use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, Report, RunId, default_job, write_checkpoint};
 use fusebench::fusion::find;
 use fusebench::params::Value;
 use fusebench::tasks::Split;
+use fusebench::weights::{Checkpoint, StateDict};
 use fusebench::zoo::Zoo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +84,92 @@ fn a_run_reports_every_task_fairly() {
         }
     }
     assert_eq!(seen.iter().filter(|event| matches!(event, Event::TaskDone { .. })).count(), zoo.tasks().len());
+}
+
+#[test]
+fn every_task_is_answered_by_its_own_model_and_by_the_base_where_it_has_none() {
+    let zoo = zoo();
+    let (engine, events) = start(&zoo);
+    let execute = |job: Job| {
+        let run = engine.next_id();
+        engine.submit(run, job);
+        let seen = until_over(&events, run);
+        (report(&seen).clone(), seen)
+    };
+    let emr = |experts: &[&str], limit| {
+        let mut job = default_job(&zoo, find("emr").unwrap());
+        if !experts.is_empty() {
+            job.recipe.experts = experts.iter().map(|&name| name.to_owned()).collect();
+        }
+        Job { kind: JobKind::Preview, limit, split: Split::Validation, ..job }
+    };
+    let (all, seen) = execute(emr(&[], Some(100)));
+    let models = all.per_task.as_ref().unwrap();
+    assert!(models.without_expert.is_empty() && models.storage.own > 0 && models.storage.share() < 0.6, "{models:?}");
+    assert!(
+        seen.iter()
+            .any(|event| matches!(event, Event::Log { text, .. } if text.contains("know the task at test time")))
+    );
+    let (one, _) = execute(job(&zoo, 0.3, JobKind::Preview, Some(100)));
+    assert!(all.average > one.average + 0.05, "{} and {}", all.average, one.average);
+    assert!(one.per_task.is_none());
+
+    // One expert alone is itself; all other tasks see the base.
+    let (alone, _) = execute(emr(&["mnist"], Some(100)));
+    let (base, _) = execute(job(&zoo, 0.0, JobKind::Preview, Some(100)));
+    let without = &alone.per_task.as_ref().unwrap().without_expert;
+    assert_eq!(without.len(), zoo.tasks().len() - 1);
+    for (task, base) in alone.tasks.iter().zip(&base.tasks) {
+        assert_eq!(
+            task.correct == base.correct && task.outcomes == base.outcomes,
+            task.task != "mnist",
+            "{}",
+            task.task
+        );
+    }
+    // Back at the first setting everything is known; with other samples the networks in hand are used again.
+    let (again, _) = execute(emr(&[], Some(100)));
+    assert!(again.cached && again.per_task == all.per_task && again.tasks == all.tasks);
+    let (more, _) = execute(emr(&[], Some(101)));
+    for (more, all) in more.tasks.iter().zip(&all.tasks) {
+        assert!(more.correct.abs_diff(all.correct) <= 1, "{}", more.task);
+    }
+}
+
+#[test]
+fn models_of_tasks_are_written_into_a_folder_all_or_none() {
+    let zoo = zoo();
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = default_job(&zoo, find("emr").unwrap());
+    job.recipe.experts.truncate(2);
+    let write = |name: &str, cancel: &Cancel| write_checkpoint(&zoo, &job, &folder.path().join(name), cancel);
+    let entries = |path: &std::path::Path| {
+        let mut names: Vec<String> = std::fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let error = write("models.safetensors", &Cancel::default()).unwrap_err();
+    assert!(error.to_string().contains("one model per task") && error.hint().contains("folder"), "{error}");
+    let stopped = Cancel::default();
+    stopped.cancel();
+    assert!(write("models", &stopped).unwrap_err().is_cancelled());
+    assert!(entries(folder.path()).is_empty());
+
+    write("models", &Cancel::default()).unwrap();
+    let mut expected: Vec<String> = job.recipe.experts.iter().map(|name| format!("{name}.safetensors")).collect();
+    expected.sort();
+    assert_eq!(entries(&folder.path().join("models")), expected);
+    let read =
+        |name: &String| Checkpoint::open(&folder.path().join("models").join(format!("{name}.safetensors"))).unwrap();
+    let [a, b] = [0, 1].map(|at| read(&job.recipe.experts[at]));
+    assert_eq!(a.metadata()["fusebench.task"], job.recipe.experts[0]);
+    assert_ne!(StateDict::load(&a), StateDict::load(&b));
+    // What is there is not written over.
+    assert!(write("models", &Cancel::default()).is_err());
+    assert_eq!(entries(folder.path()), ["models"]);
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod learned;
 mod merging;
 #[path = "golden_cases/near_tie.rs"]
 mod near_tie;
+#[path = "golden_cases/per_task.rs"]
+mod per_task;
 #[path = "golden_cases/plain.rs"]
 mod plain;
 #[path = "golden_cases/recipes.rs"]
@@ -78,7 +80,8 @@ fn main() -> ExitCode {
 }
 
 fn run(root: &Path, case: &Case) -> Outcome {
-    if let Some(result) = spectral::run(root, case).or_else(|| learned::run(root, case)) {
+    let ours = spectral::run(root, case).or_else(|| learned::run(root, case)).or_else(|| per_task::run(root, case));
+    if let Some(result) = ours {
         return result.unwrap_or_else(Outcome::Failed);
     }
     let result = match case.family.as_str() {

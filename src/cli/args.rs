@@ -222,7 +222,7 @@ pub struct Merge {
     /// Set a parameter of the method; may be given several times
     #[arg(long, value_name = "PARAM=VALUE")]
     pub set: Vec<String>,
-    /// Folder for the result; must not exist yet
+    /// Folder for the result; must not exist yet. Methods with one model per task write a folder for each expert into it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Dtype of the result (default: each tensor's in the base)

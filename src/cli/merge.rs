@@ -9,10 +9,11 @@ use super::signals::{Signals, when_a_file_is_cut_short};
 use super::size;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::engine::merge::{Inputs, MergeJob, MergePlan, Merged, Options, default_memory, merge};
+use crate::engine::merge::{Input, Inputs, MergeJob, MergePlan, Merged, Options, default_memory, merge};
+use crate::fusion::{Method, PER_TASK};
 use crate::params::ParamSet;
 use crate::text::printable;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -74,6 +75,7 @@ fn merge_step(
     line: &mut Line,
 ) -> Result<bool, CliError> {
     let method = step.method()?;
+    let step_name = step.name.clone();
     let dtype = args.dtype.map(Into::into).or_else(|| step.dtype());
     let options = Options {
         vocab: args.vocab.map(Into::into),
@@ -86,9 +88,11 @@ fn merge_step(
         }
     };
     *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs.clone());
-    let job = MergeJob {
+    let results = results(method, &inputs, out, step_name.is_some() || document.is_some())?;
+    let mut job = MergeJob {
         method,
         params,
+        task: None,
         dtype,
         not_finite: args.nan.into(),
         shard: args.shard_size,
@@ -96,32 +100,70 @@ fn merge_step(
         vocab: options.vocab,
         document,
     };
-    let plan = MergePlan::new(&job, &inputs, Some(out))?;
     for note in &inputs.notes {
         line.note(&format!("note: {}", printable(note)));
     }
-    line.note(&describe(&job, &inputs, &plan, out));
-    // Only the last merge is the result.
-    let last = out == args.out;
-    if args.dry_run {
-        if last {
-            report(args, &job, &plan, None, Duration::ZERO)?;
+    if method.is_per_task() {
+        let folder = out.to_string_lossy();
+        line.note(&format!("plan: {PER_TASK}; {} folders in {}", results.len(), printable(&folder)));
+    }
+    let mut reports = Vec::new();
+    for (task, out) in results {
+        job.task = task;
+        let plan = MergePlan::new(&job, &inputs, Some(&out))?;
+        line.note(&describe(&job, &inputs, &plan, &out));
+        if args.dry_run {
+            reports.push(report(&job, &plan, &out, None, Duration::ZERO));
+            continue;
         }
-        return Ok(out.is_dir());
+        let start = Instant::now();
+        let mut progress = |done: u64, total: u64| line.draw(&status(done, total, start.elapsed()));
+        let merged = merge(&job, &inputs, &plan, &out, cancel, &mut progress);
+        line.clear();
+        signals.check().map_err(|error| {
+            if merged.is_ok() { error } else { error.hint("the same command goes on where it was stopped") }
+        })?;
+        let merged = merged?;
+        line.note(&sentence(&merged, &out, start.elapsed()));
+        reports.push(report(&job, &plan, &out, Some(&merged), start.elapsed()));
     }
-    let start = Instant::now();
-    let mut progress = |done: u64, total: u64| line.draw(&status(done, total, start.elapsed()));
-    let merged = merge(&job, &inputs, &plan, out, cancel, &mut progress);
-    line.clear();
-    signals.check().map_err(|error| {
-        if merged.is_ok() { error } else { error.hint("the same command goes on where it was stopped") }
-    })?;
-    let merged = merged?;
-    line.note(&sentence(&merged, out, start.elapsed()));
-    if last {
-        report(args, &job, &plan, Some(&merged), start.elapsed())?;
+    // Only the last merge is the result.
+    if args.json && out == args.out {
+        match reports.pop() {
+            Some(one) if !method.is_per_task() => output::json(&one)?,
+            last => {
+                reports.extend(last);
+                output::json(&json!({ "method": method.id, "note": PER_TASK, "models": reports }))?;
+            }
+        }
     }
-    Ok(true)
+    Ok(!args.dry_run || out.is_dir())
+}
+
+/// What is to be written where: one model, or one for each expert in a folder of its name.
+fn results(
+    method: &Method,
+    inputs: &Inputs,
+    out: &Path,
+    within_more: bool,
+) -> Result<Vec<(Option<String>, PathBuf)>, CliError> {
+    if !method.is_per_task() {
+        return Ok(vec![(None, out.to_owned())]);
+    }
+    if within_more {
+        return Err(CliError::input(format!("{} gives {PER_TASK}: no other merge can go on from that", method.name))
+            .hint("merge with it alone: fusebench merge METHOD --base DIR --expert DIR …"));
+    }
+    let folder = |input: &Input| {
+        let name = &input.name;
+        // `..` would lie outside.
+        if Path::new(name).file_name().is_none_or(|last| last != name.as_str()) {
+            return Err(CliError::input(format!("`{name}` cannot be the name of a folder"))
+                .hint("give the expert another name: --expert NAME=DIR"));
+        }
+        Ok((Some(name.clone()), out.join(name)))
+    };
+    inputs.experts.iter().map(folder).collect()
 }
 
 /// The models that are being read.
@@ -203,24 +245,19 @@ fn sentence(merged: &Merged, out: &Path, elapsed: Duration) -> String {
     format!("wrote {out} in {}{resumed}", seconds(elapsed.as_secs_f64()))
 }
 
-fn report(
-    args: &Merge,
-    job: &MergeJob,
-    plan: &MergePlan,
-    merged: Option<&Merged>,
-    elapsed: Duration,
-) -> Result<(), CliError> {
-    if !args.json {
-        return Ok(());
-    }
-    output::json(&json!({
+fn report(job: &MergeJob, plan: &MergePlan, out: &Path, merged: Option<&Merged>, elapsed: Duration) -> Json {
+    let mut report = json!({
         "method": job.method.id,
         "params": job.params,
         "document": job.document,
-        "out": args.out,
+        "out": out,
         "plan": plan,
         "parents": merged.map(|merged| &merged.provenance),
         "result": merged,
         "seconds": merged.map(|_| elapsed.as_secs_f64()),
-    }))
+    });
+    if let Some(task) = &job.task {
+        report["task"] = task.as_str().into();
+    }
+    report
 }

@@ -21,13 +21,13 @@ pub fn run(args: &Named) -> Result<(), CliError> {
 
 fn list() -> Result<(), CliError> {
     let mut columns = Columns::with_header(["method", "name", "formula", "parameters"]);
-    for family in [Family::Merging, Family::Ensemble, Family::Mixing] {
+    for family in [Family::Merging, Family::Compression, Family::Ensemble, Family::Mixing] {
         let methods: Vec<_> = METHODS.iter().filter(|method| method.family == family).collect();
         if methods.is_empty() {
             continue;
         }
         columns.gap();
-        columns.row([family.title().to_owned(), String::new(), String::new(), String::new()]);
+        columns.row([family.title().to_owned(), String::new(), family.note().to_owned(), String::new()]);
         for method in methods {
             let shown = method.specs.iter().filter(|spec| !spec.advanced);
             let params: Vec<String> = shown.map(|spec| format!("{}={}", spec.name, Value::default_of(spec))).collect();
@@ -47,6 +47,7 @@ fn describe(method: &Method) -> Json {
         "id": method.id,
         "name": method.name,
         "family": method.family,
+        "per_task": method.is_per_task(),
         "formula": method.formula,
         "summary": method.summary,
         "reference": method.reference,
@@ -60,6 +61,9 @@ fn detail(method: &Method) -> String {
     let _ = writeln!(text, "  {}\n\n{}\n", method.formula, method.summary);
     if !method.reference.is_empty() {
         let _ = writeln!(text, "reference: {}", method.reference);
+    }
+    if method.is_per_task() {
+        let _ = writeln!(text, "gives: {}", method.family.note());
     }
     let needs = method.needs;
     let models = match needs.max_models {

@@ -1,6 +1,7 @@
 //! Results by what they depend on, so that coming back to a slider position shows its numbers at once.
 
 use super::{Plan, TaskReport};
+use crate::fusion::Storage;
 use std::collections::HashMap;
 
 /// Everything a task's result depends on. The zoo is fixed for an engine's life, so it is not part of the key.
@@ -33,7 +34,7 @@ impl Key {
 /// Results of this engine's life, the oldest forgotten first.
 #[derive(Default)]
 pub(super) struct Cache {
-    reports: HashMap<Key, TaskReport>,
+    reports: HashMap<Key, (TaskReport, Option<Storage>)>,
     order: std::collections::VecDeque<Key>,
 }
 
@@ -42,11 +43,16 @@ const CAPACITY: usize = 4096;
 
 impl Cache {
     pub fn get(&self, key: &Key) -> Option<&TaskReport> {
-        self.reports.get(key)
+        self.reports.get(key).map(|(report, _)| report)
     }
 
-    pub fn insert(&mut self, key: Key, report: TaskReport) {
-        if self.reports.insert(key.clone(), report).is_none() {
+    /// What it takes to store the models that the result is of, where every task has one.
+    pub fn storage(&self, key: &Key) -> Option<Storage> {
+        self.reports.get(key)?.1
+    }
+
+    pub fn insert(&mut self, key: Key, report: TaskReport, storage: Option<Storage>) {
+        if self.reports.insert(key.clone(), (report, storage)).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > CAPACITY

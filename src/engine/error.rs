@@ -7,6 +7,7 @@ use crate::params::closest;
 use crate::tasks::preprocess::PreprocessError;
 use crate::weights::WeightsError;
 use crate::zoo::ZooError;
+use std::path::PathBuf;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -43,6 +44,8 @@ pub enum EngineError {
     Tokenizer { label: String, reason: String },
     #[error("{label} does not say how it was made: {reason}")]
     NoRecord { label: String, reason: String },
+    #[error("{method} gives one model per task, which do not fit into one file, {}", .path.display())]
+    SeveralModels { method: &'static str, path: PathBuf },
     #[error("internal error: {0}")]
     Panic(String),
     #[error(transparent)]
@@ -106,6 +109,7 @@ impl EngineError {
                 "models whose tokens are to be matched need a tokenizer.json, or a vocab.json or vocab.txt".to_owned()
             }
             Self::NoRecord { .. } => "only what `fusebench merge` has written can be made again".to_owned(),
+            Self::SeveralModels { .. } => "name a folder: it gets a file for each expert".to_owned(),
             Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
             Self::Fusion(error) => error.hint().to_owned(),
             Self::Model(error) => error.hint().to_owned(),

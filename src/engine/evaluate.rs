@@ -116,7 +116,7 @@ impl Evaluation {
             pixels.resize(pixels.len() / batch * GPU_CHUNKS.0, 0.0);
             batch = GPU_CHUNKS.0;
         }
-        let mut logits = predictor.logits(pixels, batch, self.input, &tally.head, device)?;
+        let mut logits = predictor.logits(&tally.id, pixels, batch, self.input, &tally.head, device)?;
         logits.truncate(chunk.len * tally.head.classes);
         score(&logits, tally.head.classes, &labels)
             .ok_or_else(|| EngineError::NotFiniteOutput { task: tally.id.clone() })

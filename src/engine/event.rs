@@ -1,5 +1,6 @@
 //! What the engine says. The same events drive the explorer and are the NDJSON of `fusebench run --events`.
 
+use crate::fusion::{PER_TASK, Storage};
 use crate::tasks::Split;
 use serde::{Deserialize, Serialize};
 
@@ -136,4 +137,30 @@ pub struct Report {
     pub device: String,
     /// Taken from the result cache, nothing was computed.
     pub cached: bool,
+    /// Where every task has a model of its own, so that the task must be known at test time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_task: Option<PerTaskReport>,
+}
+
+/// What there is to know of a result with one model per task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PerTaskReport {
+    /// Bytes from which all tasks' models can be made.
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// Tasks that have no expert in the recipe: the base model answers for them, as the only model here that was not
+    /// made for another task.
+    pub without_expert: Vec<String>,
+}
+
+impl PerTaskReport {
+    /// What is to be said beside the accuracies.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = format!("{PER_TASK}; stored in {:.0} % of the experts' bytes", 100.0 * self.storage.share());
+        if !self.without_expert.is_empty() {
+            text += &format!("; without an expert, so answered by the base: {}", self.without_expert.join(", "));
+        }
+        text
+    }
 }

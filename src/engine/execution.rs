@@ -7,9 +7,9 @@ use super::evaluate::Evaluation;
 use super::fusing::Fusing;
 use super::lanes::Lanes;
 use super::predictor::Predictor;
-use super::{EngineError, Event, Job, Plan, Report, RunId, TaskReport};
+use super::{EngineError, Event, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
-use crate::fusion::Examples;
+use crate::fusion::{Context, Examples, Storage};
 use crate::tasks::metrics::wilson;
 use crate::zoo::Zoo;
 use std::sync::Arc;
@@ -47,6 +47,15 @@ struct Prepared {
     keys: Vec<Key>,
     /// Reports from the cache, in plan order.
     known: Vec<Option<TaskReport>>,
+    /// What the models take, where every task has one.
+    storage: Option<Storage>,
+}
+
+impl Prepared {
+    /// The tasks that have to be evaluated, by place in the plan.
+    fn wanted(&self) -> Vec<usize> {
+        (0..self.known.len()).filter(|&at| self.known[at].is_none()).collect()
+    }
 }
 
 struct Running {
@@ -55,6 +64,7 @@ struct Running {
     evaluation: Evaluation,
     /// Reports in plan order as they come in.
     reports: Vec<Option<TaskReport>>,
+    storage: Option<Storage>,
     fuse_seconds: f64,
     evaluating: Duration,
     seen: u64,
@@ -100,8 +110,10 @@ impl Execution {
                     Ok(Step::More)
                 }
                 Some(fused) => {
-                    let (prepared, fusing) = *fusing;
-                    predictor.hold(bench.zoo, &prepared.plan, bench.device, &self.cancel, fused, &mut |_, _| ())?;
+                    let (mut prepared, fusing) = *fusing;
+                    let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
+                    let mut context = Context::new(&self.cancel, &mut silent);
+                    prepared.storage = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
                     self.evaluate(prepared, fusing.seconds(), bench)
                 }
             },
@@ -120,7 +132,8 @@ impl Execution {
         let plan = Plan::new(bench.zoo, &self.job)?;
         let keys = Key::all(&plan, &bench.device.name);
         let known: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
-        let prepared = Prepared { plan, keys, known };
+        let storage = keys.iter().find_map(|key| bench.cache.storage(key));
+        let mut prepared = Prepared { plan, keys, known, storage };
         if prepared.known.iter().all(Option::is_some) {
             return self.evaluate(prepared, 0.0, bench);
         }
@@ -134,7 +147,8 @@ impl Execution {
         }
         let started = Instant::now();
         let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
-        predictor.prepare(bench.zoo, plan, bench.device, &self.cancel, &mut progress)?;
+        let mut context = Context::new(&self.cancel, &mut progress);
+        prepared.storage = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
         self.evaluate(prepared, started.elapsed().as_secs_f64(), bench)
     }
 
@@ -148,8 +162,12 @@ impl Execution {
 
 impl Running {
     fn new(run: RunId, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
-        let Prepared { plan, keys, known } = prepared;
-        let wanted: Vec<usize> = (0..known.len()).filter(|&at| known[at].is_none()).collect();
+        let wanted = prepared.wanted();
+        let Prepared { plan, keys, known, storage } = prepared;
+        if let Some(storage) = storage {
+            let text = PerTaskReport { storage, without_expert: plan.without_expert() }.summary();
+            (bench.sink)(Event::Log { run, level: "info".into(), text });
+        }
         let total = Some(plan.samples() as u64);
         (bench.sink)(Event::Phase { run, name: "evaluate".into(), total, unit: "images".into() });
         let mut running = Self {
@@ -158,6 +176,7 @@ impl Running {
             plan,
             keys,
             reports: vec![None; known.len()],
+            storage,
             fuse_seconds,
             evaluating: Duration::ZERO,
             seen: 0,
@@ -195,7 +214,7 @@ impl Running {
     fn complete(&mut self, run: RunId, at: usize, report: TaskReport, bench: &mut Bench<'_>) {
         let TaskReport { task, accuracy, loss, n, .. } = report.clone();
         (bench.sink)(Event::TaskDone { run, task, accuracy, loss, n });
-        bench.cache.insert(self.keys[at].clone(), report.clone());
+        bench.cache.insert(self.keys[at].clone(), report.clone(), self.storage);
         self.reports[at] = Some(report);
     }
 
@@ -211,6 +230,7 @@ impl Running {
             evaluate_seconds: self.evaluating.as_secs_f64(),
             device: bench.device.name.clone(),
             cached: self.cached,
+            per_task: self.storage.map(|storage| PerTaskReport { storage, without_expert: self.plan.without_expert() }),
         };
         (bench.sink)(Event::Finished { run, report });
         Step::Done

@@ -1,20 +1,24 @@
-//! A recipe's weights as a checkpoint on disk.
+//! A recipe's weights as checkpoints on disk.
 
 use super::calibration::{Source, Statistics};
 use super::{EngineError, Job, Plan};
 use crate::cancel::Cancel;
+use crate::files::write_folder;
 use crate::fusion::{Calibration, Context, Examples, Fused};
-use crate::weights::write_safetensors;
+use crate::weights::{StateDict, WeightsError, write_safetensors};
 use crate::zoo::Zoo;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Fuses the job's recipe and writes the weights to `path` as safetensors, in the base's dtype, with the recipe and
 /// the parents' fingerprints in the metadata.
 ///
+/// Of a method with one model per task, `path` becomes a folder with a file for each expert, all of them or none.
+///
 /// # Errors
-/// What fusing or writing reports; ensembles have no single set of weights.
+/// What fusing or writing reports; ensembles have no weights of their own; several models do not fit into one file.
 pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel) -> Result<(), EngineError> {
     let plan = Plan::new(zoo, job)?;
     let mut progress = |_, _| {};
@@ -24,19 +28,46 @@ pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel)
         Examples::Inputs | Examples::Labelled => Some(Statistics::direct(Arc::clone(zoo) as Arc<dyn Source>)?),
     };
     context.data = statistics.as_ref().map(|statistics| statistics as &dyn Calibration);
-    let weights = match plan.method.run(&plan.params, &plan.pool, &mut context)? {
-        Fused::Linear(linear) => linear.materialise(&plan.pool, &mut context)?,
-        Fused::Weights(weights) => weights,
-        Fused::Ensemble(_) => return Err(EngineError::NoWeights { method: plan.method.name }),
+    let write = |path: &Path, weights: &StateDict, metadata: &BTreeMap<String, String>| {
+        Ok::<_, EngineError>(write_safetensors(path, weights, metadata)?)
     };
+    let mut metadata = metadata(&plan, job);
+    match plan.method.run(&plan.params, &plan.pool, &mut context)? {
+        Fused::Linear(linear) => write(path, &linear.materialise(&plan.pool, &mut context)?, &metadata),
+        Fused::Weights(weights) => write(path, &weights, &metadata),
+        Fused::Ensemble(_) => Err(EngineError::NoWeights { method: plan.method.name }),
+        Fused::PerTask(models) => {
+            if path.extension().is_some_and(|extension| extension == "safetensors") {
+                return Err(EngineError::SeveralModels { method: plan.method.name, path: path.to_owned() });
+            }
+            // The folder's own errors, apart from those of the models in it.
+            let mut inside = None;
+            let written = write_folder(path, |folder| {
+                for (expert, (name, _)) in plan.pool.experts().iter().enumerate() {
+                    metadata.insert("fusebench.task".to_owned(), name.clone());
+                    let file = folder.join(format!("{name}.safetensors"));
+                    let model = models.model(expert, &plan.pool, &mut context).map_err(EngineError::from);
+                    if let Err(error) = model.and_then(|model| write(&file, &model, &metadata)) {
+                        inside = Some(error);
+                        return Err(io::ErrorKind::Other.into());
+                    }
+                }
+                Ok(())
+            });
+            let outside = |source| WeightsError::Write { path: path.to_owned(), source }.into();
+            written.map_err(|source| inside.unwrap_or_else(|| outside(source)))
+        }
+    }
+}
+
+fn metadata(plan: &Plan, job: &Job) -> BTreeMap<String, String> {
     let parents = plan.pool.base().map(|base| ("base", base)).into_iter();
     let experts = plan.pool.experts().iter().map(|(name, checkpoint)| (name.as_str(), checkpoint));
     let parents: BTreeMap<&str, &str> =
         parents.chain(experts).map(|(name, checkpoint)| (name, checkpoint.fingerprint())).collect();
-    let metadata = BTreeMap::from([
+    BTreeMap::from([
         ("format".to_owned(), "pt".to_owned()),
         ("fusebench.recipe".to_owned(), serde_json::json!(job.recipe).to_string()),
         ("fusebench.parents".to_owned(), serde_json::json!(parents).to_string()),
-    ]);
-    Ok(write_safetensors(path, &weights, &metadata)?)
+    ])
 }

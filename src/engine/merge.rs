@@ -63,6 +63,8 @@ impl MergeJob {
 pub struct MergeJob {
     pub method: &'static Method,
     pub params: ParamSet,
+    /// The expert whose model is made, of a method with one model per task.
+    pub task: Option<String>,
     /// The dtype of all float tensors; each one's own in the first model when missing.
     pub dtype: Option<DType>,
     pub not_finite: NotFinite,

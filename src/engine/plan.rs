@@ -52,6 +52,17 @@ impl Plan {
         Ok(Self { method, params, pool, tasks, split: job.split, complete })
     }
 
+    /// The slot of the expert that was fine-tuned on a task, which has its name.
+    pub fn expert_of(&self, task: &str) -> Option<usize> {
+        self.pool.experts().iter().position(|(name, _)| name == task)
+    }
+
+    /// The tasks that have no expert in the recipe.
+    pub fn without_expert(&self) -> Vec<String> {
+        let tasks = self.tasks.iter().map(|(task, _)| task);
+        tasks.filter(|task| self.expert_of(task).is_none()).cloned().collect()
+    }
+
     /// Samples over all tasks.
     pub fn samples(&self) -> usize {
         self.tasks.iter().map(|(_, samples)| samples).sum()

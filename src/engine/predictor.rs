@@ -1,9 +1,9 @@
-//! What answers for a fused model: one network, or the members of an ensemble.
+//! What answers for a fused model: one network, the members of an ensemble, or a network for each task.
 
 use super::device::OpenDevice;
 use super::{EngineError, Plan, score};
 use crate::cancel::Cancel;
-use crate::fusion::{Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan};
+use crate::fusion::{Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, PerTask, Storage};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
@@ -19,11 +19,27 @@ pub(super) struct Predictor {
     linear: Option<LinearPlan>,
     network: Option<ClipVit>,
     members: Vec<(String, Arc<ClipVit>)>,
-    rule: Option<EnsembleRule>,
+    /// Networks of single tasks' models, by expert; the base answers for tasks that have none.
+    per_task: Vec<(Option<String>, ClipVit)>,
+    /// Who answers.
+    answers: Answers,
+}
+
+/// Which of the networks answer, and how.
+#[derive(Default)]
+enum Answers {
+    /// `network`, whatever the task.
+    #[default]
+    One,
+    /// All `members`.
+    Ensemble(EnsembleRule),
+    /// One of `per_task`: by task, its place.
+    PerTask(Vec<(String, usize)>),
 }
 
 impl Predictor {
-    /// Fuses the plan's pool and makes the result ready to answer.
+    /// Fuses the plan's pool and makes the result ready to answer for the tasks in the `wanted` places of the plan. Gives
+    /// what the models take where every task has one of its own.
     ///
     /// # Errors
     /// Whatever the method or the model reports; cancellation.
@@ -31,15 +47,15 @@ impl Predictor {
         &mut self,
         zoo: &Zoo,
         plan: &Plan,
+        wanted: &[usize],
         device: &OpenDevice,
-        cancel: &Cancel,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(), EngineError> {
-        let fused = plan.method.run(&plan.params, &plan.pool, &mut Context::new(cancel, progress))?;
-        self.hold(zoo, plan, device, cancel, fused, progress)
+        context: &mut Context<'_>,
+    ) -> Result<Option<Storage>, EngineError> {
+        let fused = plan.method.run(&plan.params, &plan.pool, context)?;
+        self.hold(zoo, plan, wanted, device, fused, context)
     }
 
-    /// Makes what the plan's method returned ready to answer.
+    /// Makes what the plan's method returned ready to answer, as [`prepare`](Self::prepare) does.
     ///
     /// # Errors
     /// Whatever fusion or the model reports; cancellation.
@@ -47,18 +63,18 @@ impl Predictor {
         &mut self,
         zoo: &Zoo,
         plan: &Plan,
+        wanted: &[usize],
         device: &OpenDevice,
-        cancel: &Cancel,
         fused: Fused,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(), EngineError> {
-        let mut context = Context::new(cancel, progress);
+        context: &mut Context<'_>,
+    ) -> Result<Option<Storage>, EngineError> {
         // Until everything below has worked, the network holds nothing that a nudge could start from.
         let held = self.linear.take();
-        self.rule = None;
+        self.answers = Answers::One;
+        let mut storage = None;
         match fused {
             Fused::Linear(linear) => {
-                self.incremental.fuse(&linear, &plan.pool, &mut context)?;
+                self.incremental.fuse(&linear, &plan.pool, context)?;
                 let weights = self.incremental.weights();
                 match (self.incremental.changed(), &mut self.network) {
                     (Changed::Some(tensors), Some(network)) if held.is_some() => {
@@ -72,11 +88,57 @@ impl Predictor {
             }
             Fused::Weights(weights) => load(&mut self.network, zoo, device, &weights)?,
             Fused::Ensemble(rule) => {
-                self.gather_members(zoo, plan, device, cancel)?;
-                self.rule = Some(rule);
+                self.gather_members(zoo, plan, device, context.cancel)?;
+                self.answers = Answers::Ensemble(rule);
+            }
+            Fused::PerTask(models) => {
+                storage = Some(models.storage(&plan.pool));
+                self.answers = Answers::PerTask(self.build_models(&models, zoo, plan, wanted, device, context)?);
             }
         }
-        Ok(())
+        Ok(storage)
+    }
+
+    /// Builds the model of every wanted task, one set of weights at a time, and gives each task's place in `per_task`.
+    fn build_models(
+        &mut self,
+        models: &PerTask,
+        zoo: &Zoo,
+        plan: &Plan,
+        wanted: &[usize],
+        device: &OpenDevice,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<(String, usize)>, EngineError> {
+        let mut places = Vec::with_capacity(wanted.len());
+        let mut built: Vec<Option<String>> = Vec::new();
+        let mut kept = std::mem::take(&mut self.per_task);
+        for (task, _) in wanted.iter().filter_map(|&at| plan.tasks.get(at)) {
+            let expert = plan.expert_of(task);
+            let name = expert.map(|_| task.clone());
+            if let Some(at) = built.iter().position(|known| *known == name) {
+                places.push((task.clone(), at));
+                continue;
+            }
+            let known = kept.iter().position(|(known, _)| *known == name).map(|at| kept.swap_remove(at).1);
+            let network = match (expert, known) {
+                // The base never changes.
+                (None, Some(base)) => base,
+                (expert, mut network) => {
+                    let weights = match expert {
+                        Some(expert) => models.model(expert, &plan.pool, context)?,
+                        None => StateDict::load(plan.pool.base().ok_or_else(nothing)?),
+                    };
+                    load(&mut network, zoo, device, &weights)?;
+                    network.ok_or_else(nothing)?
+                }
+            };
+            places.push((task.clone(), self.per_task.len()));
+            self.per_task.push((name.clone(), network));
+            built.push(name);
+        }
+        // What was not asked for this time may be the next.
+        self.per_task.extend(kept);
+        Ok(places)
     }
 
     fn gather_members(
@@ -119,12 +181,13 @@ impl Predictor {
         Ok(())
     }
 
-    /// Logits `[n, classes]` of pixels `[n, channels, side, side]`.
+    /// Logits `[n, classes]` of `task` for pixels `[n, channels, side, side]`.
     ///
     /// # Errors
     /// When the device fails.
     pub fn logits(
         &self,
+        task: &str,
         pixels: Vec<f32>,
         n: usize,
         input: InputShape,
@@ -135,9 +198,17 @@ impl Predictor {
             TensorData::new(pixels, [n, input.channels, input.side, input.side]),
             &device.tensor,
         );
-        let Some(rule) = &self.rule else {
-            let network = self.network.as_ref().ok_or_else(nothing)?;
-            return Ok(score::logits(head, &features(network, pixels)?));
+        let rule = match &self.answers {
+            Answers::One => {
+                let network = self.network.as_ref().ok_or_else(nothing)?;
+                return Ok(score::logits(head, &features(network, pixels)?));
+            }
+            Answers::PerTask(places) => {
+                let place = places.iter().find(|(known, _)| known == task).map(|(_, place)| *place);
+                let (_, network) = place.and_then(|place| self.per_task.get(place)).ok_or_else(nothing)?;
+                return Ok(score::logits(head, &features(network, pixels)?));
+            }
+            Answers::Ensemble(rule) => rule,
         };
         let outputs: Vec<Vec<f32>> =
             self.members.iter().map(|(_, member)| features(member, pixels.clone())).collect::<Result<_, _>>()?;

@@ -1,11 +1,11 @@
 //! What a fusion method is, what it is given and what it returns.
 
-use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Pool};
+use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, PER_TASK, PerTask, Pool};
 use crate::params::{ParamError, ParamSet, Spec};
 use crate::weights::StateDict;
 use serde::Serialize;
 
-/// The paper's three families.
+/// The paper's three families, and one that it does not count as fusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -15,6 +15,8 @@ pub enum Family {
     Merging,
     /// The weights become experts behind a router.
     Mixing,
+    /// Every task keeps a model of its own, all of them in less room than the experts take: [`Fused::PerTask`].
+    Compression,
 }
 
 impl Family {
@@ -24,7 +26,17 @@ impl Family {
             Self::Ensemble => "Ensemble",
             Self::Merging => "Merging",
             Self::Mixing => "Mixing",
+            Self::Compression => "Compression",
         }
+    }
+
+    /// Every family, in the order of lists.
+    pub const ALL: [Self; 4] = [Self::Ensemble, Self::Merging, Self::Compression, Self::Mixing];
+
+    /// What has to be known of all its methods; empty where nothing has.
+    #[must_use]
+    pub fn note(self) -> &'static str {
+        if self == Self::Compression { PER_TASK } else { "" }
     }
 }
 
@@ -90,6 +102,12 @@ impl Method {
         }
     }
 
+    /// Whether the result is one model per task, so that the task must be known at test time.
+    #[must_use]
+    pub fn is_per_task(&self) -> bool {
+        self.family == Family::Compression
+    }
+
     /// Runs the method on a pool that it can run on.
     ///
     /// # Errors
@@ -139,6 +157,8 @@ pub enum Fused {
     Linear(LinearPlan),
     /// Weights of the same architecture.
     Weights(StateDict),
+    /// A model for each expert's task, made when it is asked for.
+    PerTask(PerTask),
     /// Every expert runs, outputs are combined.
     Ensemble(EnsembleRule),
 }

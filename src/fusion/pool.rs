@@ -181,11 +181,26 @@ impl Groups {
 
 /// The number after `layers`, `layer`, `h`, `block` or `blocks` in a dotted name.
 fn layer_number(name: &str) -> Option<usize> {
-    let mut parts = name.split('.');
-    while let Some(part) = parts.next() {
-        if matches!(part, "layers" | "layer" | "h" | "block" | "blocks" | "resblocks") {
-            return parts.next()?.parse().ok();
+    layer_part(name)?.1.parse().ok()
+}
+
+/// The layer's number, and the name with a star in its place, which tensors of other layers share.
+pub(super) fn split_layer(name: &str) -> Option<(usize, String)> {
+    let (start, number) = layer_part(name)?;
+    let layer = number.parse().ok()?;
+    Some((layer, format!("{}*{}", &name[..start], &name[start + number.len()..])))
+}
+
+/// What stands for the number, and where it begins.
+fn layer_part(name: &str) -> Option<(usize, &str)> {
+    let mut start = 0;
+    let mut after_mark = false;
+    for part in name.split('.') {
+        if after_mark {
+            return Some((start, part));
         }
+        after_mark = matches!(part, "layers" | "layer" | "h" | "block" | "blocks" | "resblocks");
+        start += part.len() + 1;
     }
     None
 }
@@ -207,5 +222,8 @@ mod tests {
         assert_eq!(layer_number("vision_model.encoder.layers.11.mlp.fc1.weight"), Some(11));
         assert_eq!(layer_number("transformer.h.3.ln_1.bias"), Some(3));
         assert_eq!(layer_number("vision_model.embeddings.class_embedding"), None);
+        assert_eq!(layer_number("encoder.layers"), None);
+        assert_eq!(split_layer("a.layers.11.fc.weight"), Some((11, "a.layers.*.fc.weight".to_owned())));
+        assert_eq!(split_layer("a.layers.x.fc"), None);
     }
 }

@@ -1,11 +1,12 @@
 //! Fusing out of core: window after window, in pieces that are handed on as soon as they are computed.
 
 use super::kernels::chunks::CHUNK;
-use super::kernels::rows::{Scratch, rows};
-use super::{Context, Examples, Fused, FusionError, Method, Pool};
+use super::kernels::rows::{Row, Scratch, rows};
+use super::{Context, Examples, Fused, FusionError, Method, PER_TASK, Pool};
 use crate::params::ParamSet;
 use crate::weights::Data;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Methods that have to see the whole model at once, because what they make of one tensor depends on the result for
 /// another; a test holds every other method to give the same by windows as at once.
@@ -38,8 +39,9 @@ impl Method {
         !WHOLE.contains(&self.id) && self.needs.data == Examples::None
     }
 
-    /// Fuses what `pool` shows (all of the models or a window) and hands it to `sink`. What is linear is never held:
-    /// each piece is computed in a cache and handed on.
+    /// Fuses what `pool` shows (all of the models or a window) and hands it to `sink`: of a method with one model per
+    /// task, that of the expert in slot `expert`. What is linear is never held: each piece is computed in a cache and
+    /// handed on; so is a task's model.
     ///
     /// # Errors
     /// As [`Method::run`]; a result that is not one set of weights; whatever the sink returns.
@@ -47,11 +49,26 @@ impl Method {
         &self,
         params: &ParamSet,
         pool: &Pool,
+        expert: Option<usize>,
         cx: &mut Context<'_>,
         sink: &impl Sink,
     ) -> Result<(), FusionError> {
         match self.run(params, pool, cx)? {
-            Fused::Linear(plan) => stream_linear(&plan, pool, cx, sink),
+            Fused::Linear(plan) => {
+                let rows = rows(pool)?;
+                let table = plan.table(pool, &rows)?;
+                stream_chunks(&rows, cx, sink, |at, range, out, scratch| {
+                    plan.compute_chunk(&rows[at], &table[at], range, out, scratch);
+                })
+            }
+            Fused::PerTask(models) => {
+                let expert = expert.ok_or_else(|| self.not_streamed(PER_TASK))?;
+                let rows = rows(pool)?;
+                models.check(expert, &rows)?;
+                stream_chunks(&rows, cx, sink, |at, range, out, scratch| {
+                    models.compute_chunk(expert, &rows[at], at, range, out, scratch);
+                })
+            }
             Fused::Weights(mut weights) => {
                 let names = pool.reference().map_or(&[][..], |reference| reference.tensors());
                 if weights.tensors().len() != names.len()
@@ -86,16 +103,15 @@ impl Method {
     }
 }
 
-fn stream_linear(
-    plan: &super::LinearPlan,
-    pool: &Pool,
-    cx: &mut Context<'_>,
+/// Hands on the floats that `compute` writes, piece by piece, and the buffers of the reference.
+fn stream_chunks(
+    rows: &[Row<'_>],
+    cx: &Context<'_>,
     sink: &impl Sink,
+    compute: impl Fn(usize, &Range<usize>, &mut [f32], &mut Scratch) + Sync,
 ) -> Result<(), FusionError> {
-    let rows = rows(pool)?;
-    let table = plan.table(pool, &rows)?;
     let cancel = cx.cancel;
-    let pieces = |(at, row): (usize, &super::kernels::rows::Row<'_>)| -> Vec<(usize, usize, usize)> {
+    let pieces = |(at, row): (usize, &Row<'_>)| -> Vec<(usize, usize, usize)> {
         let length = row.info.len();
         if row.info.dtype.is_float() {
             (0..length).step_by(PIECE).map(|start| (at, start, length.min(start + PIECE))).collect()
@@ -115,7 +131,7 @@ fn stream_linear(
         out.resize(end - start, 0.0);
         for (index, out) in out.chunks_mut(CHUNK).enumerate() {
             let from = start + index * CHUNK;
-            plan.compute_chunk(row, &table[at], &(from..from + out.len()), out, scratch);
+            compute(at, &(from..from + out.len()), out, scratch);
         }
         sink.floats(at, start, out)
     })

@@ -66,11 +66,32 @@ pub fn fuse(id: &str, given: &[(&str, Value)], pool: &Pool) -> Result<StateDict,
     let method = find(id)?;
     let (cancel, mut silent) = (Cancel::default(), |_, _| {});
     let mut cx = Context::new(&cancel, &mut silent).with_data(&Pretended);
-    match method.run(&params(method, given), pool, &mut cx)? {
-        Fused::Linear(plan) => plan.materialise(pool, &mut cx),
-        Fused::Weights(weights) => Ok(weights),
-        Fused::Ensemble(rule) => panic!("{id} is an ensemble: {rule:?}"),
+    let mut all = all_of(&method.run(&params(method, given), pool, &mut cx)?, pool, &mut cx)?;
+    assert_eq!(all.len(), 1, "{id} does not give one model");
+    Ok(all.remove(0))
+}
+
+/// All weights of a result: one model, or one an expert.
+pub fn all_of(fused: &Fused, pool: &Pool, cx: &mut Context<'_>) -> Result<Vec<StateDict>, FusionError> {
+    match fused {
+        Fused::Linear(plan) => Ok(vec![plan.materialise(pool, cx)?]),
+        Fused::Weights(weights) => Ok(vec![weights.clone()]),
+        Fused::PerTask(models) => (0..pool.experts().len()).map(|expert| models.model(expert, pool, cx)).collect(),
+        Fused::Ensemble(rule) => panic!("an ensemble has no weights: {rule:?}"),
     }
+}
+
+/// Runs a method and computes all its weights.
+pub fn fuse_all(id: &str, given: &[(&str, Value)], pool: &Pool) -> Result<Vec<StateDict>, FusionError> {
+    let method = find(id)?;
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    let mut cx = Context::new(&cancel, &mut silent).with_data(&Pretended);
+    all_of(&method.run(&params(method, given), pool, &mut cx)?, pool, &mut cx)
+}
+
+/// The values of every expert's model, which must come out.
+pub fn models(id: &str, given: &[(&str, Value)], pool: &Pool) -> Vec<Vec<f32>> {
+    fuse_all(id, given, pool).unwrap().iter().map(flat).collect()
 }
 
 /// All float values, tensor after tensor.

@@ -4,6 +4,7 @@
 mod faults;
 mod identities;
 mod machines;
+mod per_task;
 mod recipes;
 mod reuse;
 mod windows;

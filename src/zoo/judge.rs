@@ -3,7 +3,7 @@
 
 use super::train::TrainEvent;
 use crate::cancel::Cancel;
-use crate::fusion::{self, Context, Fused, FusionError};
+use crate::fusion::{self, Context, Fused, FusionError, PerTask};
 use crate::models::clip_vit::ClipVit;
 use crate::params::{ParamSet, Value};
 use crate::tasks::metrics::score;
@@ -182,6 +182,25 @@ impl<'a> Judge<'a> {
         Ok(Merging { method: method.to_owned(), setting: describe(setting), accuracy })
     }
 
+    /// Mean accuracy over tasks, each with its own expert's model; the base answers for tasks that have none.
+    fn per_task(&mut self, models: &PerTask, split: Split) -> Result<f64, ZooError> {
+        let (zoo, mut ignore) = (self.zoo, |_: usize, _: usize| ());
+        let pool = zoo.pool();
+        let mut sum = 0.0;
+        for task in zoo.tasks() {
+            match (pool.experts().iter().position(|(name, _)| *name == task.id), pool.base()) {
+                (Some(expert), _) => {
+                    let mut cx = Context::new(self.cancel, &mut ignore);
+                    self.model.load(&models.model(expert, pool, &mut cx)?)?;
+                }
+                (None, Some(base)) => self.model.load(&StateDict::load(base))?,
+                (None, None) => return Err(ZooError::UnknownTask { task: task.id.clone() }),
+            }
+            sum += self.accuracy(&task.id, split)?;
+        }
+        Ok(sum / zoo.tasks().len() as f64)
+    }
+
     /// Mean accuracy over tasks of all experts merged by the method `id`; parameters that are not given
     /// keep their defaults.
     ///
@@ -196,6 +215,7 @@ impl<'a> Judge<'a> {
         match (method.fuse)(&params, self.zoo.pool(), &mut cx)? {
             Fused::Linear(plan) => self.model.load(&plan.materialise(self.zoo.pool(), &mut cx)?)?,
             Fused::Weights(weights) => self.model.load(&weights)?,
+            Fused::PerTask(models) => return self.per_task(&models, split),
             Fused::Ensemble(_) => {}
         }
         let tasks = self.zoo.tasks();

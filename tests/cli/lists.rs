@@ -10,7 +10,7 @@ fn methods_carry_everything_that_a_form_needs() {
     for method in methods {
         assert_eq!(
             keys(method),
-            ["id", "name", "family", "formula", "summary", "reference", "needs", "params"],
+            ["id", "name", "family", "per_task", "formula", "summary", "reference", "needs", "params"],
             "{}",
             method["id"]
         );

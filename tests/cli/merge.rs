@@ -77,6 +77,33 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn one_model_per_task_becomes_a_folder_for_each_expert() {
+    let folder = models(2);
+    let call = call(folder.path(), "emr", "out", &["--json"]);
+    let run_ = run(&call.args());
+    assert_eq!(run_.code, 0, "{}", run_.stderr);
+    assert!(run_.stderr.contains("needs to know the task at test time"), "{}", run_.stderr);
+    let report: serde_json::Value = serde_json::from_str(&run_.stdout).unwrap();
+    assert_eq!(report["models"].as_array().unwrap().len(), 2);
+    assert_eq!(entries(&call.out), ["a", "second"]);
+    for (at, task) in ["a", "second"].iter().enumerate() {
+        assert_eq!(report["models"][at]["task"], *task);
+        let folder = call.out.join(task);
+        assert!(folder.join("README.md").exists() && folder.join("config.json").exists());
+        let again = run(&["reproduce", &folder.display().to_string()]);
+        assert_eq!(again.code, 0, "{}", again.stderr);
+    }
+    // The same command finds everything in its place.
+    let again = run(&call.args());
+    assert!(again.code == 0 && again.stderr.matches("is there already").count() == 2, "{}", again.stderr);
+    // A name that leads elsewhere is refused.
+    let out = folder.path().join("elsewhere").display().to_string();
+    let [base, a] = ["base", "a"].map(|name| folder.path().join(name).display().to_string());
+    let named = run(&["merge", "emr", "--base", &base, "--expert", &format!("..={a}"), "--out", &out]);
+    assert!(named.code == 2 && named.stderr.contains("cannot be the name of a folder"), "{}", named.stderr);
+}
+
+#[test]
 fn merging_reports_and_can_be_reproduced() {
     let folder = models(2);
     let report = json(&call(folder.path(), "task_arithmetic", "out", &["--set", "scaling=0.4", "--json"]).args());

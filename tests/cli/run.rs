@@ -39,6 +39,28 @@ fn the_report_has_fusionbench_s_keys_and_adds_up() {
 }
 
 #[test]
+fn a_result_that_needs_the_task_says_so_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display().to_string();
+    let report = json(&["run", "emr", "--limit", "8", "--json", "--out", &out]);
+    let models = &report["fusebench"]["per_task"];
+    assert_eq!(models["note"], "one model per task: needs to know the task at test time");
+    let bytes = |key: &str| models["bytes"][key].as_u64().unwrap();
+    assert_eq!(bytes("total"), bytes("base") + bytes("shared") + bytes("own"));
+    let share = models["share_of_experts"].as_f64().unwrap();
+    assert!((share - bytes("total") as f64 / bytes("experts") as f64).abs() < 1e-12 && share < 1.0, "{models}");
+    let csv_and_chart = ["report.json", "bars.svg"].map(|name| fs::read_to_string(folder.path().join(name)).unwrap());
+    assert!(csv_and_chart.iter().all(|text| text.contains("one model per task")), "{out}");
+    let table = stdout(&["run", "emr", "--limit", "8"]);
+    assert!(table.contains("note: one model per task: needs to know the task at test time"), "{table}");
+    for (args, said) in [(["methods", "emr"], 1), (["methods", "ties"], 0)] {
+        assert_eq!(stdout(&args).matches("needs to know the task at test time").count(), said, "{args:?}");
+    }
+    assert!(stdout(&["methods"]).contains("one model per task"));
+    assert!(json(&["run", "ties", "--limit", "8", "--json"])["fusebench"].get("per_task").is_none());
+}
+
+#[test]
 fn settings_change_the_result_and_the_same_settings_repeat_it() {
     let run = |setting| without_times(json(&["run", "task_arithmetic", "--limit", "16", "--json", "--set", setting]));
     let (none, again, full) = (run("scaling=0"), run("task_arithmetic.scaling=0.0"), run("method.params.scaling = 1"));

@@ -47,7 +47,7 @@ fn merged(text: &str, place: &dyn Fn(&str) -> PathBuf, out: &Path) -> Result<Che
         }
     };
     let (shard, vocab, not_finite) = (None, None, NotFinite::Keep);
-    let job = MergeJob { method, params, dtype, not_finite, shard, memory: 1 << 30, vocab, document };
+    let job = MergeJob { method, params, task: None, dtype, not_finite, shard, memory: 1 << 30, vocab, document };
     let plan = MergePlan::new(&job, &inputs, Some(out)).map_err(failed)?;
     merge(&job, &inputs, &plan, out, &Cancel::default(), &mut |_, _| {}).map_err(failed)?;
     open(out)

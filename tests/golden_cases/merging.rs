@@ -246,6 +246,10 @@ fn fuse(ours: &Ours, inputs: &Inputs, masks: Option<&dyn MaskSource>) -> Result<
             Ok((fused, Some(plan)))
         }
         Fused::Weights(fused) => Ok((fused, None)),
+        Fused::PerTask(models) if inputs.experts.len() == 1 => {
+            Ok((models.model(0, pool, &mut cx).map_err(|error| error.to_string())?, None))
+        }
+        Fused::PerTask(_) => Err("one model per task".to_owned()),
         Fused::Ensemble(_) => Err("an ensemble has no weights".to_owned()),
     }
 }

@@ -32,7 +32,7 @@ pub fn run(root: &Path, case: &Case) -> Option<Result> {
 }
 
 /// A method's id and parameters; whether they are within the sliders' ranges does not matter here.
-struct Ours(&'static str, Map<String, Json>);
+pub struct Ours(pub &'static str, pub Map<String, Json>);
 
 impl Ours {
     fn set(&self) -> Result<ParamSet> {
@@ -47,21 +47,26 @@ impl Ours {
         serde_json::from_value(Json::Object(values)).map_err(text)
     }
 
-    fn fuse(&self, pool: &Pool) -> Result<StateDict> {
+    pub fn run(&self, pool: &Pool) -> Result<Fused> {
         let (method, set) = (find(self.0).map_err(text)?, self.set()?);
-        context(|cx| match method.run(&set, pool, cx)? {
+        context(|cx| method.run(&set, pool, cx))
+    }
+
+    pub fn fuse(&self, pool: &Pool) -> Result<StateDict> {
+        let fused = self.run(pool)?;
+        context(|cx| match fused {
             Fused::Linear(plan) => plan.materialise(pool, cx),
             Fused::Weights(weights) => Ok(weights),
-            Fused::Ensemble(_) => Err(FusionError::NotFinite { tensor: "not weights".to_owned() }),
+            Fused::PerTask(_) | Fused::Ensemble(_) => Err(FusionError::NotFinite { tensor: "not weights".to_owned() }),
         })
     }
 }
 
-fn text(error: impl ToString) -> String {
+pub fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-fn context<T>(run: impl FnOnce(&mut Context<'_>) -> std::result::Result<T, FusionError>) -> Result<T> {
+pub fn context<T>(run: impl FnOnce(&mut Context<'_>) -> std::result::Result<T, FusionError>) -> Result<T> {
     let (cancel, mut silent) = (Cancel::default(), |_, _| {});
     run(&mut Context::new(&cancel, &mut silent)).map_err(text)
 }
@@ -243,7 +248,7 @@ fn singles(root: &Path, case: &Case) -> Result {
 }
 
 /// The tensors whose names start so.
-fn only(checkpoint: &Checkpoint, prefix: &str) -> Result<Checkpoint> {
+pub fn only(checkpoint: &Checkpoint, prefix: &str) -> Result<Checkpoint> {
     let all = StateDict::load(checkpoint);
     let views = all.tensors().iter().filter(|tensor| tensor.name.starts_with(prefix));
     let bytes = safetensors::serialize(views.map(|tensor| (tensor.name.as_str(), tensor)), None).map_err(text)?;

@@ -8,7 +8,7 @@ use crate::charts::{self, Bars, ChartError, Heatmap, Line, Lines, Mark, Series};
 use crate::cli::error::CliError;
 use crate::engine::Preset;
 use crate::files::write_bytes;
-use crate::fusion::{self, similarity};
+use crate::fusion::{self, PER_TASK, similarity};
 use crate::tasks::metrics;
 use crate::zoo::Zoo;
 use serde_json::Value as Json;
@@ -95,14 +95,14 @@ fn bars(zoo: &Zoo, outcome: &Outcome) -> Bars {
         ..Series::default()
     };
     let fused = Series {
-        name: method_name(outcome).to_owned(),
+        name: format!("{}{}", method_name(outcome), if report.per_task.is_some() { " (task known)" } else { "" }),
         values: report.tasks.iter().map(|task| Some(task.accuracy)).chain([Some(report.average)]).collect(),
         // An average over tasks is no share of anything, so it has no such interval.
         intervals: report.tasks.iter().map(|task| Some(metrics::wilson(task.correct, task.n))).chain([None]).collect(),
         reference: false,
     };
     Bars {
-        title: format!("{}, {split} split", super::table::recipe_line(outcome)),
+        title: format!("{}, {split} split{}", super::table::recipe_line(outcome), note(outcome)),
         categories: report.tasks.iter().map(|task| task.task.clone()).chain(["average".to_owned()]).collect(),
         series: vec![
             recorded("base", &|task| scores.base(task, split), reference.map(|reference| reference.base)),
@@ -111,6 +111,11 @@ fn bars(zoo: &Zoo, outcome: &Outcome) -> Bars {
         ],
         y_label: String::new(),
     }
+}
+
+/// What a title has to say of a result with one model per task.
+fn note(outcome: &Outcome) -> String {
+    if outcome.report.per_task.is_some() { format!("; {PER_TASK}") } else { String::new() }
 }
 
 fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
@@ -138,7 +143,11 @@ fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
     let mark = best.and_then(|best| Some(Mark { x: best.value?, y: best.report.average, label: "best".to_owned() }));
     let split = best.map_or_else(String::new, |best| format!(", {} split", best.report.split));
     Lines {
-        title: format!("{}: accuracy over {name}{split}", plan.preset.method().name),
+        title: format!(
+            "{}: accuracy over {name}{split}{}",
+            plan.preset.method().name,
+            best.map_or_else(String::new, note)
+        ),
         x_label: spec.map_or(name, |spec| spec.label()).to_owned(),
         y_label: "accuracy".to_owned(),
         series,

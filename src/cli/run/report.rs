@@ -5,8 +5,8 @@
 
 use super::{Outcome, plan::Sweep};
 use crate::cli::error::CliError;
-use crate::engine::{Report, TaskReport};
-use crate::fusion::{self, Family};
+use crate::engine::{PerTaskReport, Report, TaskReport};
+use crate::fusion::{self, Family, PER_TASK};
 use crate::tasks::{Split, metrics};
 use crate::weights::TensorInfo;
 use crate::zoo::Zoo;
@@ -70,20 +70,38 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
             "gap_recovered": Reference::gap_of(zoo, report),
         }),
     );
-    json.insert(
-        "fusebench".to_owned(),
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "zoo": zoo.fingerprint(),
-            "recipe": job.recipe,
-            "split": report.split,
-            "limit": job.limit,
-            "complete": report.complete,
-            "device": report.device,
-            "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
-        }),
-    );
+    let mut about = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "zoo": zoo.fingerprint(),
+        "recipe": job.recipe,
+        "split": report.split,
+        "limit": job.limit,
+        "complete": report.complete,
+        "device": report.device,
+        "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
+    });
+    if let Some(models) = &report.per_task {
+        about["per_task"] = per_task_json(models);
+    }
+    json.insert("fusebench".to_owned(), about);
     Json::Object(json)
+}
+
+/// What has to be said of a result with one model per task; sizes in bytes.
+fn per_task_json(models: &PerTaskReport) -> Json {
+    let storage = models.storage;
+    json!({
+        "note": PER_TASK,
+        "bytes": {
+            "base": storage.base,
+            "shared": storage.shared,
+            "own": storage.own,
+            "total": storage.total(),
+            "experts": storage.experts,
+        },
+        "share_of_experts": storage.share(),
+        "without_expert": models.without_expert,
+    })
 }
 
 /// One entry a value, in the order of the sweep, and which value was best on which split.
@@ -99,7 +117,7 @@ pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, Cli
         })
     };
     let reference = Reference::of(zoo, &best.report);
-    Ok(json!({
+    let mut json = json!({
         "sweep": outcomes.iter().map(entry).collect::<Vec<_>>(),
         "best": { "value": best.value, "average": best.report.average, "split": best.report.split },
         "average": {
@@ -116,7 +134,11 @@ pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, Cli
             "complete": best.report.complete,
             "device": best.report.device,
         },
-    }))
+    });
+    if let Some(models) = &best.report.per_task {
+        json["fusebench"]["per_task"] = per_task_json(models);
+    }
+    Ok(json)
 }
 
 /// The run with the highest average; the first of equals.
@@ -144,6 +166,7 @@ fn model_info(zoo: &Zoo, outcome: &Outcome) -> Json {
     let one: usize = zoo.pool().reference().map_or(0, |model| model.tensors().iter().map(TensorInfo::len).sum());
     let ensemble = fusion::find(&recipe.method).is_ok_and(|method| method.family == Family::Ensemble);
     let all = if ensemble { one * recipe.experts.len() } else { one };
+    // Of several models, only one at a time is in use.
     json!({ "trainable_params": all, "all_params": all, "trainable_percentage": 1.0, "name": recipe.method })
 }
 

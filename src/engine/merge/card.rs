@@ -4,6 +4,7 @@ use super::config;
 use super::provenance::Provenance;
 use super::tokenizer::FILES;
 use super::{Inputs, MergeJob, MergePlan};
+use crate::fusion::PER_TASK;
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -96,6 +97,9 @@ fn card(job: &MergeJob, provenance: &Provenance, title: &str) -> String {
         formula,
         summary,
     );
+    if let Some(task) = &job.task {
+        let _ = write!(text, "\nThis is the model of `{task}`; {PER_TASK}.\n");
+    }
     text.push_str("\n## Models\n\n| model | from | fingerprint |\n| --- | --- | --- |\n");
     for parent in &provenance.parents {
         let cell = |text: &str| text.replace('|', "\\|");

@@ -78,6 +78,7 @@ impl World {
         let job = MergeJob {
             method: find(&document.method).unwrap(),
             params: ParamSet::default(),
+            task: None,
             dtype: None,
             not_finite: NotFinite::Error,
             shard: None,

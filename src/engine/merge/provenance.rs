@@ -36,6 +36,9 @@ pub struct Recorded {
     pub method: String,
     pub params: ParamSet,
     pub experts: Vec<String>,
+    /// The expert whose model it is, of a method with one model per task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
     #[serde(default)]
@@ -71,6 +74,7 @@ impl Provenance {
             recipe: Recorded {
                 method: job.method.id.to_owned(),
                 params: job.params.clone(),
+                task: job.task.clone(),
                 experts: inputs.experts.iter().map(|expert| expert.name.clone()).collect(),
                 dtype: job.dtype.map(|dtype| dtype.to_string()),
                 nan: job.not_finite,
@@ -127,9 +131,9 @@ impl Provenance {
         let params = ParamSet::checked(method.specs, given)
             .map_err(|source| crate::fusion::FusionError::Param { method: method.id, source })?;
         let dtype = self.recipe.dtype.as_deref().and_then(DType::parse_float);
-        let Recorded { nan, shard, vocab, document, .. } = self.recipe.clone();
+        let Recorded { task, nan, shard, vocab, document, .. } = self.recipe.clone();
         let params = if document.is_some() { ParamSet::default() } else { params };
-        Ok(MergeJob { method, params, dtype, not_finite: nan, shard, memory, vocab, document })
+        Ok(MergeJob { method, params, task, dtype, not_finite: nan, shard, memory, vocab, document })
     }
 }
 

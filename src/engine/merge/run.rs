@@ -125,7 +125,9 @@ pub(super) fn stream<T: Target>(
     let part = &plan.parts[part];
     let window = part.pool.window(names.iter().copied());
     let pieces = Pieces::new(target, &plan.layout, job.not_finite, slots, part)?;
-    part.method.stream(&part.params, &window, cx, &pieces)?;
+    let slot = |task: &String| part.pool.experts().iter().position(|(name, _)| name == task);
+    let expert = job.task.as_ref().and_then(slot);
+    part.method.stream(&part.params, &window, expert, cx, &pieces)?;
     Ok(pieces.finish())
 }
 

@@ -87,6 +87,7 @@ fn job(id: &str, given: &[(&str, Value)]) -> MergeJob {
     MergeJob {
         method,
         params: ParamSet::checked(method.specs, given.iter().cloned()).unwrap(),
+        task: None,
         dtype: None,
         not_finite: NotFinite::Error,
         shard: None,
@@ -273,6 +274,30 @@ fn too_little_memory_and_methods_without_weights_are_refused_before_work() {
     let error = world.merge(&job("simple_ensemble", &[]), "out").unwrap_err();
     assert!(error.to_string().contains("no single set of weights"), "{error}");
     assert_eq!(world.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_task_gets_its_own_model_which_says_so_and_can_be_made_again() {
+    let world = World::new();
+    let error = world.merge(&job("emr", &[]), "out").unwrap_err();
+    assert!(error.to_string().contains("needs to know the task at test time"), "{error}");
+    assert_eq!(world.left(), Vec::<String>::new());
+    for (task, slot) in [("a", 1), ("b", 2)] {
+        let job = MergeJob { task: Some(task.to_owned()), ..job("emr", &[]) };
+        let out = format!("for {task}");
+        world.merge(&job, &out).unwrap();
+        assert!(world.reproduce(&out).is_same(), "{task}");
+        let card = fs::read_to_string(world.path(&out).join("README.md")).unwrap();
+        assert!(card.contains(&format!("the model of `{task}`")), "{card}");
+        // Nearer to its own expert than to the other one.
+        let made = Checkpoint::open(&world.path(&out)).unwrap();
+        let distance = |seed: usize| -> f32 {
+            let expert = model(seed);
+            let (_, expert) = expert.require("encoder.layers.0.fc.weight").unwrap();
+            values(&made, "encoder.layers.0.fc.weight").iter().zip(expert).map(|(a, b)| (a - b).abs()).sum()
+        };
+        assert!(distance(slot) < distance(3 - slot), "{task}");
+    }
 }
 
 #[test]

@@ -63,6 +63,7 @@ builtin! {
     "merging/opcm"
     "merging/dop"
     "merging/trust_region"
+    "merging/consensus_ta"
     "merging/singular_projection"
     "merging/breadcrumbs"
     "merging/breadcrumbs_ties"
@@ -77,7 +78,6 @@ builtin! {
     "merging/expo"
     "merging/nearswap"
     "merging/arcee_fusion"
-    "merging/magnitude_diff_pruning"
     "merging/model_recombination"
     "merging/passthrough"
     "merging/mergekit_task_arithmetic"
@@ -88,6 +88,11 @@ builtin! {
     "merging/peft_dare_linear"
     "merging/peft_dare_ties"
     "merging/peft_magnitude_prune"
+    "compression/emr"
+    "compression/tall_mask"
+    "compression/randes"
+    "compression/bitdelta"
+    "compression/magnitude_diff_pruning"
 }
 
 /// The preset named in full (`merging/ties`) or in short (`ties`).

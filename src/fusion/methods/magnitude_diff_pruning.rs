@@ -1,11 +1,15 @@
-//! Magnitude pruning of the difference (FusionBench): one fine-tuned model with most of its changes taken back.
+//! Magnitude pruning of the difference (FusionBench): fine-tuned models with most of their changes taken back.
+//!
+//! FusionBench takes one model. Pruning looks at nothing but an expert and the base, so several are as many times the same:
+//! a model for each, as a compression that keeps the sparse differences beside one base.
 
 use crate::fusion::kernels::accumulate::subtract;
-use crate::fusion::kernels::chunks::for_row_chunks;
+use crate::fusion::kernels::bits::{Filling, support};
+use crate::fusion::kernels::chunks::map_row_chunks;
 use crate::fusion::kernels::dare::is_linear_weight;
 use crate::fusion::kernels::delta_merge::is_finite;
-use crate::fusion::kernels::rows::{Scratch, Work, blank, row_length, rows};
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::kernels::rows::{Row, Scratch, Work, row_length, rows};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Own, PerTask, Pool};
 use crate::params::{ParamSet, choice, flag, float, int};
 
 crate::params! {
@@ -26,46 +30,57 @@ crate::params! {
 pub static METHOD: Method = Method {
     id: "magnitude_diff_pruning",
     name: "Magnitude-diff pruning",
-    family: Family::Merging,
-    formula: "θ = θ₀ + m∘τ, m without the smallest p of each row",
-    summary: "Shows how much of what one expert has learned sits in its largest changes: keeps those of each row of its \
-              weight matrices, and the base everywhere else. Compresses a fine-tuned model to a sparse difference.",
+    family: Family::Compression,
+    formula: "θₖ = θ₀ + mₖ∘τₖ, mₖ without the smallest p of each row",
+    summary: "Shows how much of what an expert has learned sits in its largest changes: keeps those of each row of its \
+              weight matrices, and the base everywhere else. Compresses each fine-tune by itself to a sparse difference.",
     reference: "",
     specs: Params::SPECS,
-    needs: Needs { base: true, min_models: 1, max_models: Some(1), data: Examples::None },
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::None },
     fuse,
 };
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
     let scale = params.scale()?;
+    let lenient = cx.lenient;
     let rows = rows(pool)?;
-    let mut fused = blank(&rows);
-    let unit = |at: usize| row_length(rows[at].info);
-    for_row_chunks(
-        fused.tensors_mut(),
-        unit,
-        |_| true,
-        cx,
-        |piece, out, Scratch { decode, work }| {
-            let row = &rows[piece.tensor];
-            row.read(&[0], &piece.range, decode, |base, experts| {
-                out.copy_from_slice(base);
-                subtract(experts[0], base, &mut work.delta);
+    let is_pruned = |row: &Row<'_>| row.info.dtype.is_float() && (!params.only_linear || is_linear_weight(row.info));
+    let floats = rows.iter().enumerate().filter(|(_, row)| row.info.dtype.is_float());
+    let chunks = floats.map(|(at, row)| (at, row.info.len(), row_length(row.info)));
+    let experts = 0..pool.experts().len();
+    let length = |row: &Row<'_>| if is_pruned(row) { row.info.len() } else { 0 };
+    let masks: Vec<Vec<Filling>> =
+        experts.clone().map(|_| rows.iter().map(|row| Filling::new(length(row))).collect()).collect();
+    let all: Vec<usize> = experts.collect();
+    let done = map_row_chunks(chunks, cx.cancel, |piece, Scratch { decode, work }| {
+        let row = &rows[piece.tensor];
+        row.read(&all, &piece.range, decode, |base, experts| {
+            for (expert, masks) in experts.iter().zip(&masks) {
+                subtract(expert, base, &mut work.delta);
                 // What is dropped may be no number, and must not disappear.
-                if !is_finite(&work.delta) {
+                if !lenient && !is_finite(&work.delta) {
                     return Err(FusionError::NotFinite { tensor: row.info.name.clone() });
                 }
-                if params.only_linear && !is_linear_weight(row.info) {
-                    return Ok(());
+                if is_pruned(row) {
+                    params.prune(row_length(row.info).max(1), work);
+                    let mut words = Vec::new();
+                    support(&work.delta, &mut words);
+                    masks[piece.tensor].put(piece.range.start, &words);
                 }
-                params.prune(unit(piece.tensor).max(1), work);
-                out.iter_mut().zip(&work.delta).for_each(|(out, delta)| *out += scale * delta);
-                Ok(())
-            })
-        },
-    )?;
-    Ok(Fused::Weights(fused))
+            }
+            Ok(())
+        })
+    })?;
+    done.into_iter().try_for_each(|(_, result)| result)?;
+    (cx.progress)(rows.len(), rows.len());
+    let own = |masks: Vec<Filling>| {
+        let pairs = masks.into_iter().zip(&rows);
+        pairs
+            .map(|(mask, row)| if is_pruned(row) { Own::Kept { mask: mask.finish(), scale } } else { Own::Base })
+            .collect()
+    };
+    Ok(Fused::PerTask(PerTask::new(None, masks.into_iter().map(own).collect())))
 }
 
 impl Params {

@@ -2,11 +2,16 @@
 
 use crate::cancel::Cancel;
 use crate::fusion::testing::{
-    ELEMENTS, Pretended, checkpoint, counter, fitting, fuse, fused, model, params, pool, tensor,
+    ELEMENTS, Pretended, all_of, checkpoint, counter, fitting, fuse, fuse_all, fused, model, params, pool, tensor,
 };
-use crate::fusion::{Context, Family, Fused, FusionError, METHODS, Pool};
+use crate::fusion::{Context, Family, Fused, FusionError, METHODS, Method, Pool};
 use crate::params::Value::{Float, List};
 use crate::weights::DType;
+
+/// Methods whose result is weights, of one model or of one an expert.
+fn with_weights() -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().copied().filter(|method| matches!(method.family, Family::Merging | Family::Compression))
+}
 
 /// Two experts that differ everywhere.
 fn two() -> Vec<Vec<f32>> {
@@ -15,14 +20,14 @@ fn two() -> Vec<Vec<f32>> {
 
 #[test]
 fn nan_in_an_expert_is_found_by_every_method() {
-    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+    for method in with_weights() {
         let id = method.id;
         for at in [0, ELEMENTS - 1] {
             for bad in [f32::NAN, f32::INFINITY] {
                 let mut experts = two();
                 experts[0][at] = bad;
                 let given = if id.starts_with("dare") { vec![("drop", Float(0.0))] } else { vec![] };
-                let error = fuse(id, &given, &pool(Some(&[0.0; ELEMENTS]), fitting(method, &experts))).unwrap_err();
+                let error = fuse_all(id, &given, &pool(Some(&[0.0; ELEMENTS]), fitting(method, &experts))).unwrap_err();
                 assert!(matches!(&error, FusionError::NotFinite { tensor } if !tensor.is_empty()), "{id}: {error}");
             }
         }
@@ -57,14 +62,13 @@ fn every_method_stops_when_cancelled() {
 
 #[test]
 fn progress_ends_at_the_end() {
-    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+    for method in with_weights() {
         let pool = pool(Some(&[0.0; ELEMENTS]), fitting(method, &two()));
         let (cancel, mut last) = (Cancel::default(), None);
         let mut progress = |done, total| last = Some((done, total));
         let mut cx = Context::new(&cancel, &mut progress).with_data(&Pretended);
-        if let Fused::Linear(plan) = method.run(&params(method, &[]), &pool, &mut cx).unwrap() {
-            plan.materialise(&pool, &mut cx).unwrap();
-        }
+        let fused = method.run(&params(method, &[]), &pool, &mut cx).unwrap();
+        all_of(&fused, &pool, &mut cx).unwrap();
         assert_eq!(last, Some((5, 5)), "{}", method.id);
     }
 }
@@ -78,11 +82,12 @@ fn integer_buffers_are_the_bases_in_every_method() {
         ])
     };
     let experts = [("a".into(), with_counter(100, 1.0)), ("b".into(), with_counter(200, 3.0))];
-    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+    for method in with_weights() {
         let pool = Pool::new(Some(with_counter(7, 0.0)), fitting(method, &experts).to_vec()).unwrap();
-        let out = fuse(method.id, &[], &pool).unwrap();
-        assert_eq!(out.get("bn.num_batches_tracked"), Some(&counter("bn.num_batches_tracked", 7)), "{}", method.id);
-        assert!(out.get("bn.weight").unwrap().values().is_some(), "{}", method.id);
+        for out in fuse_all(method.id, &[], &pool).unwrap() {
+            assert_eq!(out.get("bn.num_batches_tracked"), Some(&counter("bn.num_batches_tracked", 7)), "{}", method.id);
+            assert!(out.get("bn.weight").unwrap().values().is_some(), "{}", method.id);
+        }
     }
 }
 
@@ -144,9 +149,9 @@ fn weights_that_do_not_fit_are_refused() {
 fn an_empty_model_is_fused_to_an_empty_model() {
     let empty = || checkpoint(vec![]);
     let experts = [("a".into(), empty()), ("b".into(), empty())];
-    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+    for method in with_weights() {
         let pool = Pool::new(Some(empty()), fitting(method, &experts).to_vec()).unwrap();
-        assert!(fuse(method.id, &[], &pool).unwrap().tensors().is_empty(), "{}", method.id);
+        assert!(fuse_all(method.id, &[], &pool).unwrap().iter().all(|out| out.tensors().is_empty()), "{}", method.id);
     }
     assert_eq!(model(&[0.0; ELEMENTS]).parameters(), ELEMENTS);
 }

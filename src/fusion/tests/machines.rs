@@ -1,7 +1,7 @@
 //! The same result whatever the number of cores, and where chunks end.
 
 use crate::cancel::Cancel;
-use crate::fusion::testing::{checkpoint, fitting, flat, fuse, tensor};
+use crate::fusion::testing::{checkpoint, fitting, flat, fuse, fuse_all, tensor};
 use crate::fusion::{Family, METHODS, Pool, similarity};
 use crate::weights::{Checkpoint, DType};
 
@@ -36,9 +36,12 @@ fn pool(dtype: DType, experts: u32) -> Pool {
 fn one_core_or_four_make_no_difference() {
     let pool = pool(DType::F32, 2);
     let cores = |count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
-    for method in METHODS.iter().filter(|method| method.family == Family::Merging) {
+    for method in METHODS.iter().filter(|method| matches!(method.family, Family::Merging | Family::Compression)) {
         let pool = Pool::new(pool.base().cloned(), fitting(method, pool.experts()).to_vec()).unwrap();
-        let with = |count| flat(&cores(count).install(|| fuse(method.id, &[], &pool)).unwrap());
+        let with = |count| {
+            let all = cores(count).install(|| fuse_all(method.id, &[], &pool)).unwrap();
+            all.iter().flat_map(flat).collect::<Vec<f32>>()
+        };
         assert!(with(1) == with(4), "{}", method.id);
     }
     let cosine = |count| cores(count).install(|| similarity(&pool, &Cancel::default())).unwrap();

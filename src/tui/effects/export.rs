@@ -4,9 +4,11 @@ use crate::cancel::Cancel;
 use crate::charts::{self, Bars, ChartError, Series, table};
 use crate::engine::{self, Job, Preset};
 use crate::files::write_bytes;
+use crate::fusion::{self, Method, PER_TASK};
 use crate::store::NewRun;
 use crate::tasks::Split;
 use crate::tui::catalog::Catalog;
+use crate::tui::screens::compare::judge::is_per_task;
 use crate::zoo::Zoo;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,12 +49,16 @@ pub fn recipe(job: &Job, folder: &Path) -> Result<String, String> {
     Ok(format!("written: {}; `fusebench run` repeats it", path.display()))
 }
 
-/// The fused weights as safetensors.
+/// The fused weights as safetensors; a folder with a file for each expert, where every task has a model of its own.
 ///
 /// # Errors
 /// A sentence that says what could not be written and what to do.
 pub fn checkpoint(zoo: &Arc<Zoo>, job: &Job, folder: &Path, cancel: &Cancel) -> Result<String, String> {
-    let path = unused(folder, &slug(&job.recipe.method), &["safetensors"]).with_extension("safetensors");
+    let mut path = unused(folder, &slug(&job.recipe.method), &["safetensors", ""]);
+    // Several models go into a folder of their own.
+    if !fusion::find(&job.recipe.method).is_ok_and(Method::is_per_task) {
+        path = path.with_extension("safetensors");
+    }
     engine::write_checkpoint(zoo, job, &path, cancel).map_err(|error| format!("{error} ({})", error.hint()))?;
     Ok(format!("written: {}", path.display()))
 }
@@ -86,14 +92,17 @@ fn bars(runs: &[NewRun], catalog: &Catalog) -> Bars {
     ];
     series.retain(|series| series.values.iter().any(Option::is_some));
     series.extend(runs.iter().map(|run| Series {
-        name: run.label.clone(),
+        name: format!("{}{}", run.label, if is_per_task(run) { " (task known)" } else { "" }),
         values: categories.iter().map(|task| run.task(task).map(|score| score.accuracy)).collect(),
         ..Series::default()
     }));
-    let title = match runs {
+    let mut title = match runs {
         [run] => format!("{} ({split})", run.label),
         _ => format!("{} recipes ({split})", runs.len()),
     };
+    if runs.iter().any(is_per_task) {
+        title += &format!("; task known: {PER_TASK}");
+    }
     Bars { title, categories, series, y_label: String::new() }
 }
 

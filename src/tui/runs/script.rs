@@ -112,6 +112,7 @@ pub fn report(model: &Model, job: &Job) -> Report {
         evaluate_seconds: 1.0,
         device: "CPU (2 threads)".into(),
         cached: false,
+        per_task: None,
     }
 }
 

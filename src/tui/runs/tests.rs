@@ -40,6 +40,7 @@ fn report() -> Report {
         evaluate_seconds: 2.0,
         device: "CPU".into(),
         cached: false,
+        per_task: None,
     }
 }
 

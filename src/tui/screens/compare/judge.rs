@@ -1,5 +1,6 @@
 //! How two runs differ on a task, and whether that can be chance.
 
+use crate::fusion::{Method, find};
 use crate::store::{NewRun, TaskScore};
 use crate::tasks::Split;
 use crate::tasks::metrics::mcnemar;
@@ -85,6 +86,12 @@ pub fn gap_recovered(run: &NewRun, catalog: &Catalog) -> Option<f64> {
         own += score.accuracy;
     }
     (expert > base).then(|| (own - base) / (expert - base))
+}
+
+/// Whether every task was answered by a model of its own: not to be taken for one model that knows all tasks.
+#[must_use]
+pub fn is_per_task(run: &NewRun) -> bool {
+    find(&run.method).is_ok_and(Method::is_per_task)
 }
 
 /// The split that a run was evaluated on.

@@ -1,7 +1,8 @@
 //! The marked runs, and the table of tasks × runs.
 
-use super::judge::{self, Difference, SIGNIFICANT, Unpaired};
+use super::judge::{self, Difference, SIGNIFICANT, Unpaired, is_per_task};
 use super::letter;
+use crate::fusion::PER_TASK;
 use crate::store::NewRun;
 use crate::text::printable;
 use crate::tui::model::Model;
@@ -159,6 +160,11 @@ fn gaps(model: &Model) -> Vec<Cell> {
 fn notes(model: &Model) -> Vec<String> {
     let runs = &model.compare.runs;
     let mut notes = vec!["* p < 0.05: McNemar's exact test, same samples, task by task, uncorrected".to_owned()];
+    let letters: Vec<String> =
+        runs.iter().enumerate().filter(|(_, run)| is_per_task(run)).map(|(at, _)| letter(at).to_string()).collect();
+    if !letters.is_empty() {
+        notes.push(format!("{}: {PER_TASK}", letters.join(", ")));
+    }
     let Some(reference) = runs.first() else { return notes };
     for (at, run) in runs.iter().enumerate().skip(1) {
         let mut reasons: Vec<Unpaired> = judge::tasks(std::slice::from_ref(run))

@@ -1,6 +1,7 @@
 //! One stored run: its result on every task, and the recipe that reproduces it.
 
 use super::{DETAIL, Pane, when};
+use crate::fusion::PER_TASK;
 use crate::store::RunRecord;
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
@@ -52,6 +53,9 @@ fn lines<'a>(model: &'a Model, record: &'a RunRecord, width: usize) -> Vec<Line<
     let place = format!("{} UTC on {}, {}", when::utc(run.started_unix), run.device, text::seconds(run.seconds));
     let mut lines: Vec<Line<'_>> = text::wrap(&summary, width).into_iter().map(Line::Text).collect();
     lines.extend(text::wrap(&place, width).into_iter().map(Line::Text));
+    if judge::is_per_task(run) {
+        lines.extend(text::wrap(PER_TASK, width).into_iter().map(Line::Text));
+    }
     let split = judge::split(run);
     for score in &run.tasks {
         let recorded = split.map(|split| model.catalog.recorded(&score.task, split)).unwrap_or_default();

@@ -146,6 +146,7 @@ fn phase(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
 fn summary(run: &RunView) -> String {
     let Some(report) = &run.report else { return "done".to_owned() };
     let part = if report.complete { "" } else { " (a part of the split)" };
+    let part = if report.per_task.is_some() { format!("{part}, task known") } else { part.to_owned() };
     if report.cached {
         return format!("done: {:.2} on average{part}, from cache", report.average * 100.0);
     }

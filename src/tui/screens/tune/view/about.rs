@@ -16,6 +16,10 @@ pub fn method(model: &Model, method: &Method, area: Rect, cx: &mut Cx<'_>) {
         let mark = cx.symbol("⟂ ", "x ");
         lines.extend(wrap(&format!("{mark}{reason}"), width).into_iter().map(|text| (text, theme.warn)));
     }
+    if method.is_per_task() {
+        let note = wrap(method.family.note(), width).into_iter();
+        lines.extend(note.map(|text| (text, theme.warn)));
+    }
     lines.extend(wrap(method.summary, width).into_iter().map(|text| (text, theme.text)));
     if !method.reference.is_empty() {
         lines.push((method.reference.to_owned(), theme.dim));

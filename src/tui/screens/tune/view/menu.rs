@@ -17,7 +17,7 @@ enum Line {
 
 fn lines(model: &Model) -> Vec<Line> {
     let mut lines = Vec::new();
-    for family in [Family::Ensemble, Family::Merging, Family::Mixing] {
+    for family in Family::ALL {
         let members = model.catalog.methods.iter().enumerate().filter(|(_, method)| method.family == family);
         let mut members = members.map(|(at, _)| Line::Method(at)).peekable();
         if members.peek().is_some() {
@@ -73,7 +73,11 @@ pub fn methods(model: &Model, cursor: Option<usize>, area: Rect, cx: &mut Cx<'_>
         let at_row = row(area, y as u16);
         match entry {
             Line::Family(family) => {
-                line(cx, at_row, family.title(), theme.dim);
+                let used = line(cx, at_row, family.title(), theme.dim);
+                // What it means is said in full below the list.
+                if let Some(note) = family.note().split(':').next().filter(|note| !note.is_empty()) {
+                    line(cx, from(at_row, used), &format!(": {note}"), theme.dim);
+                }
             }
             Line::Method(at) => {
                 let method = model.catalog.methods[*at];

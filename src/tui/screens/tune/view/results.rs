@@ -18,14 +18,16 @@ const NUMBER: u16 = 10;
 /// Columns of ` ▲+12.3`, and of `vs λ=0.3`.
 const DELTA: u16 = 9;
 
-/// What the pane is called: the split, and whether it has been used for tuning.
+/// What the pane is called: the split, whether it has been used for tuning, and whether tasks have models of their own.
 pub fn title(model: &Model) -> String {
-    let split = model.tune.split;
+    let mut title = format!("{} split", model.tune.split);
     if model.tune.setting.tuned_on_test {
-        format!("{split} split · {TUNED_ON_TEST}")
-    } else {
-        format!("{split} split")
+        title += &format!(" · {TUNED_ON_TEST}");
     }
+    if model.tune.setting.method.is_per_task() {
+        title += " · one model per task";
+    }
+    title
 }
 
 /// Where the parts of a row are.
@@ -325,6 +327,9 @@ fn progress(run: &RunView, model: &Model) -> String {
     }
     if let Some(speed) = run.images_per_second() {
         parts.push(format!("{speed:>4.0}/s"));
+    }
+    if let Some(models) = run.report.as_ref().and_then(|report| report.per_task.as_ref()) {
+        parts.push(format!("{:.0} % of the experts' bytes", 100.0 * models.storage.share()));
     }
     if !run.device.is_empty() {
         parts.push(run.device.clone());
