@@ -13,6 +13,7 @@ mod execution;
 mod export;
 mod fusing;
 mod handle;
+pub mod inspect;
 mod job;
 mod lanes;
 pub mod merge;

@@ -8,6 +8,8 @@
 
 mod calibration;
 mod context;
+mod divergence;
+mod effective_rank;
 mod ensemble;
 mod error;
 mod incremental;
@@ -29,10 +31,13 @@ mod tests;
 
 pub use calibration::{Calibration, Draw, Examples, Gram, Grams, Layout, Shown};
 pub use context::{Context, News};
+pub use divergence::{Divergence, divergence};
+pub use effective_rank::{EffectiveRank, effective_rank};
 pub use ensemble::EnsembleRule;
 pub use error::FusionError;
 pub use incremental::{Changed, Incremental};
 pub use kernels::bits::Bits;
+pub use kernels::names::Patterns;
 pub use linear::{LinearPlan, Origin};
 pub use masks::{MaskSource, SeededMasks};
 pub use method::{Family, Fused, Method, Needs};

@@ -46,6 +46,10 @@ pub enum EngineError {
     NoRecord { label: String, reason: String },
     #[error("{method} gives one model per task, which do not fit into one file, {}", .path.display())]
     SeveralModels { method: &'static str, path: PathBuf },
+    #[error("no tensor of {label} matches `{pattern}`")]
+    NothingMatches { pattern: String, label: String },
+    #[error("there is no base to compare with")]
+    NothingToCompare,
     #[error("internal error: {0}")]
     Panic(String),
     #[error(transparent)]
@@ -110,6 +114,8 @@ impl EngineError {
             }
             Self::NoRecord { .. } => "only what `fusebench merge` has written can be made again".to_owned(),
             Self::SeveralModels { .. } => "name a folder: it gets a file for each expert".to_owned(),
+            Self::NothingMatches { .. } => "`*` stands for any characters: --filter '*.q_proj.*'".to_owned(),
+            Self::NothingToCompare => "name the base first, then its experts".to_owned(),
             Self::Panic(_) => "this is a bug in fusebench; the log has the details".to_owned(),
             Self::Fusion(error) => error.hint().to_owned(),
             Self::Model(error) => error.hint().to_owned(),

@@ -23,6 +23,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use inputs::{Input, Inputs, Options};
+pub(super) use inputs::{open, open_all};
 pub use parts::Part;
 pub use plan::{MergePlan, default_memory};
 pub use provenance::{Parent, Provenance};

@@ -11,6 +11,8 @@ pub(super) mod consensus;
 pub(super) mod dare;
 pub(super) mod delta_merge;
 mod disjoint;
+pub(super) mod divergence;
+pub(super) mod effective_rank;
 mod eigen;
 pub(super) mod elementwise;
 pub(super) mod emr;

@@ -4,6 +4,7 @@
 //! CLIP; backbones drop `transformer.` or `model.`; buffers and tied weights are stored by some and not by others.
 
 use super::{Checkpoint, TensorInfo};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
 /// What a library may put before all names of a model, or leave out.
@@ -30,6 +31,52 @@ const TIED: [(&str, &[&str]); 4] = [
         &["bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"],
     ),
 ];
+
+/// How a model stores a weight that others tie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tied {
+    /// Not stored: it is its partner.
+    Implied,
+    /// Stored, with its partner's very values.
+    Stored,
+    /// Stored, with values of its own.
+    Untied,
+}
+
+/// A weight and the one that it is, or could be, tied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tie {
+    pub weight: String,
+    pub partner: String,
+    pub state: Tied,
+}
+
+/// The weights of a model that are tied in models like it. One that is not stored counts only where the configuration
+/// says that embeddings are tied, since many models have no head at all.
+#[must_use]
+pub fn ties(model: &Checkpoint) -> Vec<Tie> {
+    let says_tied = model.ties_embeddings();
+    let tie = |(weight, partners): &(&str, &[&str])| {
+        let partner = partners.iter().find(|partner| model.get(partner).is_some())?;
+        let state = match model.get(weight) {
+            None if says_tied => Tied::Implied,
+            None => return None,
+            Some(_) if same(model, weight, partner) => Tied::Stored,
+            Some(_) => Tied::Untied,
+        };
+        Some(Tie { weight: (*weight).to_owned(), partner: (*partner).to_owned(), state })
+    };
+    TIED.iter().filter_map(tie).collect()
+}
+
+/// Whether two tensors hold the same; true where one of them is missing.
+fn same(model: &Checkpoint, a: &str, b: &str) -> bool {
+    match (model.get(a), model.get(b)) {
+        (Some(a), Some(b)) => a.info.dtype == b.info.dtype && a.info.shape == b.info.shape && a.raw() == b.raw(),
+        _ => true,
+    }
+}
 
 /// Brings all models to the names of the smallest of them: takes vision towers out of full CLIPs, adds or removes
 /// prefixes, drops computed buffers that not all have, and resolves tied weights (kept once where all tie them, given to
@@ -119,10 +166,7 @@ fn tie(models: &mut [Checkpoint], notes: &mut Vec<String>) {
         else {
             continue;
         };
-        let equal = |model: &Checkpoint| match (model.get(tied), model.get(partner)) {
-            (Some(a), Some(b)) => a.info.dtype == b.info.dtype && a.info.shape == b.info.shape && a.raw() == b.raw(),
-            _ => true,
-        };
+        let equal = |model: &Checkpoint| same(model, tied, partner);
         if stored == 0 {
             continue;
         }
@@ -162,7 +206,8 @@ impl Checkpoint {
     }
 
     /// Whether the `config.json` beside the checkpoint says that input and output embeddings are one.
-    fn ties_embeddings(&self) -> bool {
+    #[must_use]
+    pub fn ties_embeddings(&self) -> bool {
         let config = self.folder().and_then(|folder| std::fs::read(folder.join("config.json")).ok());
         let config = config.and_then(|bytes| serde_json::from_slice::<HashMap<String, serde_json::Value>>(&bytes).ok());
         config.is_some_and(|config| config.get("tie_word_embeddings") == Some(&serde_json::Value::Bool(true)))

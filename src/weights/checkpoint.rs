@@ -252,10 +252,23 @@ impl<'a> TensorRef<'a> {
     /// All values as f64, whatever the dtype: the only way to look into an integer buffer.
     #[must_use]
     pub fn to_f64_vec(&self) -> Vec<f64> {
+        self.read_f64(0..self.info.len())
+    }
+
+    /// The elements `range` as f64, whatever the dtype.
+    #[must_use]
+    pub fn read_f64(&self, range: Range<usize>) -> Vec<f64> {
         if self.delta.is_some() {
-            return self.to_vec().into_iter().map(f64::from).collect();
+            return self.read(range, &mut Vec::new()).iter().map(|&x| f64::from(x)).collect();
         }
-        self.info.dtype.decode_f64(self.bytes)
+        let size = self.info.dtype.size();
+        self.info.dtype.decode_f64(&self.bytes[range.start * size..range.end * size])
+    }
+
+    /// Whether an adapter changes it.
+    #[must_use]
+    pub fn is_adapted(&self) -> bool {
+        self.delta.is_some()
     }
 
     /// The elements `range` of the flattened tensor as f32: the mapped bytes themselves where they are aligned f32,

@@ -94,16 +94,7 @@ impl Inputs {
     /// # Errors
     /// As [`Inputs::open`]; vocabularies that cannot be brought together so.
     pub fn open_with(base: Option<&str>, experts: &[String], options: &Options) -> Result<Self, EngineError> {
-        let base = base.map(|given| open("base".to_owned(), given, None)).transpose()?;
-        let expert = |text: &String| {
-            let (name, given) = named(text);
-            open(name, &given, base.as_ref())
-        };
-        let experts: Vec<Input> = experts.iter().map(expert).collect::<Result<_, _>>()?;
-        let mut seen = HashSet::from(["base"]);
-        if let Some(twice) = experts.iter().find(|expert| !seen.insert(expert.name.as_str())) {
-            return Err(EngineError::NameTwice { name: twice.name.clone() });
-        }
+        let (base, experts) = open_all(base, experts)?;
         let (mut inputs, models, changes) = Self::compared(base, experts, None, options)?;
         let kept: HashSet<&str> = changes.kept.iter().map(String::as_str).collect();
         let view = |model: &Checkpoint, keep: bool| {
@@ -229,8 +220,32 @@ impl Inputs {
     }
 }
 
+/// Opens a base and experts as they are, comparable or not.
+///
+/// # Errors
+/// What cannot be found or read; names that stand twice.
+pub(in crate::engine) fn open_all(
+    base: Option<&str>,
+    experts: &[String],
+) -> Result<(Option<Input>, Vec<Input>), EngineError> {
+    let base = base.map(|given| open("base".to_owned(), given, None)).transpose()?;
+    let expert = |text: &String| {
+        let (name, given) = named(text);
+        open(name, &given, base.as_ref())
+    };
+    let experts: Vec<Input> = experts.iter().map(expert).collect::<Result<_, _>>()?;
+    let mut seen = HashSet::from(["base"]);
+    if let Some(twice) = experts.iter().find(|expert| !seen.insert(expert.name.as_str())) {
+        return Err(EngineError::NameTwice { name: twice.name.clone() });
+    }
+    Ok((base, experts))
+}
+
 /// Opens a model, `MODEL+ADAPTER`, or an adapter alone: over the base of the merge, else over the model that it names.
-fn open(name: String, given: &str, base: Option<&Input>) -> Result<Input, EngineError> {
+///
+/// # Errors
+/// What cannot be found or opened.
+pub(in crate::engine) fn open(name: String, given: &str, base: Option<&Input>) -> Result<Input, EngineError> {
     if let Some((model, adapter)) = given.split_once('+').filter(|_| !Path::new(given).exists()) {
         let (location, adapter) = (Location::find(model)?, Location::find(adapter)?);
         let checkpoint = Checkpoint::open(&location.path)?.labelled(given).with_adapter(&adapter.path)?;

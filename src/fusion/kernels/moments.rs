@@ -110,7 +110,7 @@ fn gram(of: Of, base: &[f32], experts: &[&[f32]]) -> (f64, Vec<f64>) {
 
 wide! {
     /// ⟨a, b⟩
-    fn dot(a: &[f64], b: &[f64]) -> f64 = dot_body
+    pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 = dot_body
 }
 
 #[inline(always)]

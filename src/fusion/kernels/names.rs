@@ -2,20 +2,23 @@
 
 /// Tensor names, separated by commas or blanks, where `*` stands for any characters: `head.weight, *.q_proj.*`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::fusion) struct Patterns(Vec<String>);
+pub struct Patterns(Vec<String>);
 
 impl Patterns {
-    pub(in crate::fusion) fn new(text: &str) -> Self {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
         let separators = |c: char| c == ',' || c.is_whitespace();
         Self(text.split(separators).filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect())
     }
 
     /// Whether there is none, so that nothing matches.
-    pub(in crate::fusion) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(in crate::fusion) fn matches(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, name))
     }
 }

@@ -8,7 +8,7 @@ use super::eigen::eigen;
 use crate::weights::TensorInfo;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
 /// A matrix in row-major order, as tensors are stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,6 +180,17 @@ pub(in crate::fusion) fn polar(a: MatRef<'_, f64>) -> Result<Polar> {
     let root = mirrored(gram(half.transpose()));
     let factor = if rows < columns { Dense::product(root.as_ref(), a) } else { Dense::product(a, root.as_ref()) };
     Ok(Polar { factor, nuclear: squares.iter().map(|square| square.sqrt()).sum() })
+}
+
+/// The eigenvalues of aᵀa, in rising order.
+///
+/// # Errors
+/// When the iteration does not converge.
+pub(in crate::fusion) fn gram_values(a: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    if a.ncols() == 0 || a.nrows() == 0 {
+        return Ok(Vec::new());
+    }
+    gram(a).self_adjoint_eigenvalues(Side::Lower).map_err(|_| NoConvergence)
 }
 
 /// The lower triangle of aᵀa.
