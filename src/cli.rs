@@ -1,13 +1,16 @@
 //! The command line: one file a subcommand. Results go to stdout, everything else to stderr.
 
+mod alarms;
 mod args;
 mod checkpoints;
+mod diff;
 mod doctor;
 mod documents;
 mod error;
 mod explore;
 mod export;
 mod import;
+mod inspect;
 mod merge;
 mod methods;
 mod output;
@@ -55,6 +58,8 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         Some(Command::Import(args)) => import::run(args).map(done),
         Some(Command::Export(args)) => export::run(args).map(done),
         Some(Command::Reproduce(args)) => reproduce::run(args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Methods(args)) => methods::run(args).map(done),
         Some(Command::Tasks(args)) => tasks::run(args, global).map(done),
         Some(Command::Checkpoints(args)) => checkpoints::run(args, global).map(done),

@@ -4,9 +4,11 @@ mod cli {
     mod bad_input;
     mod documents;
     mod faults;
+    mod inspect;
     mod lists;
     mod merge;
     mod mixture;
+    mod onnx;
     mod program;
     mod recipes;
     mod run;

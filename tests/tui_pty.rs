@@ -36,7 +36,7 @@ fn starts_takes_keys_and_leaves_the_terminal_as_it_was() {
     let pty = &mut explorer.pty;
     assert!(pty.modes().0, "alternate screen");
     assert!(!pty.is_cooked(), "raw mode");
-    pty.types("6");
+    pty.types("7");
     pty.sees("combines fine-tuned");
     pty.types(":");
     pty.sees("Commands");
@@ -58,8 +58,8 @@ fn follows_the_size_of_the_terminal() {
             if columns < 20 { text.contains("enlarge") } else { text.contains("2 Tune") && !text.contains("enlarge") }
         });
     }
-    pty.types("6");
-    pty.sees("6 Help");
+    pty.types("7");
+    pty.sees("7 Help");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn stops_and_goes_on_like_any_program() {
         pty.waits("the alternate screen", |pty| pty.modes().0 && pty.text().contains("2 Tune"));
         assert!(!pty.is_cooked());
     }
-    pty.types("6");
+    pty.types("7");
     pty.sees("combines fine-tuned");
 }
 
@@ -113,7 +113,7 @@ fn an_outside_stop_is_survived() {
     pty.waits("a stop", |pty| pty.state() == 'T');
     pty.signal(Signal::CONT);
     pty.waits("going on", |pty| pty.state() != 'T');
-    pty.types("6");
+    pty.types("7");
     pty.sees("combines fine-tuned");
 }
 
@@ -177,7 +177,7 @@ fn layout_is_remembered() {
         || Pty::start(env!("CARGO_BIN_EXE_fusebench"), &["--device", "cpu"], &[("FUSEBENCH_HOME", &folder)], (120, 40));
     let mut first = start();
     first.sees("2 Tune");
-    first.types("6");
+    first.types("7");
     first.sees("combines fine-tuned");
     first.signal(Signal::TERM);
     first.ends();

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::output;
 use super::progress::Line;
 use super::recipe::{self, Named, Step, Work};
-use super::signals::{Signals, when_a_file_is_cut_short};
+use super::signals::{Signals, watch};
 use super::size;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
@@ -31,7 +31,7 @@ pub fn run(args: &Merge) -> Result<(), CliError> {
     for note in &notes {
         line.note(&format!("note: {}", printable(note)));
     }
-    let watched = watch()?;
+    let watched: Watched = watch(|inputs: &Inputs| inputs.check_unchanged().err().map(EngineError::from))?;
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
@@ -168,26 +168,6 @@ fn results(
 
 /// The models that are being read.
 type Watched = Arc<Mutex<Option<Inputs>>>;
-
-/// An input that is cut short while it is read ends the process: with a message that names it, once the inputs are
-/// known.
-fn watch() -> Result<Watched, CliError> {
-    let inputs = Watched::default();
-    let opened = inputs.clone();
-    when_a_file_is_cut_short(move || {
-        let opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = opened.as_ref().and_then(|inputs| inputs.check_unchanged().err());
-        let unknown = || {
-            CliError::failure(
-                "an input could not be read any further: the disk failed, or something cut the file short",
-            )
-            .hint("see that nothing writes to the models, and repeat the command")
-        };
-        let error = changed.map_or_else(unknown, |error| EngineError::from(error).into());
-        output::complain(&error.to_string());
-    })?;
-    Ok(inputs)
-}
 
 /// The plan, as it is printed before work starts.
 fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> String {

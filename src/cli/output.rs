@@ -53,6 +53,11 @@ impl Columns {
         self.rows.push(cells.to_vec());
     }
 
+    /// A row of as many cells as there are.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
     /// An empty line.
     pub fn gap(&mut self) {
         self.rows.push(Vec::new());

@@ -1,9 +1,11 @@
 //! SIGINT and SIGTERM as calls: the first asks the work to stop, the second ends the process at once.
 
 use super::error::CliError;
+use super::output;
+use crate::engine::EngineError;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,12 +62,34 @@ impl Signals {
     }
 }
 
+/// An input that is cut short while it is read ends the process: with a message that names it, once what is returned holds
+/// the inputs; `changed` finds out which of them it is.
+///
+/// # Errors
+/// When the system refuses to install the handler.
+pub fn watch<T: Send + 'static>(changed: fn(&T) -> Option<EngineError>) -> Result<Arc<Mutex<Option<T>>>, CliError> {
+    let inputs = Arc::new(Mutex::new(None));
+    let opened = Arc::clone(&inputs);
+    when_a_file_is_cut_short(move || {
+        let unknown = || {
+            CliError::failure(
+                "an input could not be read any further: the disk failed, or something cut the file short",
+            )
+            .hint("see that nothing writes to the models, and repeat the command")
+        };
+        let opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = opened.as_ref().and_then(changed).map_or_else(unknown, CliError::from);
+        output::complain(&error.to_string());
+    })?;
+    Ok(inputs)
+}
+
 /// Calls `explain` when a mapped file is cut short while it is read, which the system tells by SIGBUS, and ends the
 /// process with 1. The thread that read cannot go on, so this one speaks for it.
 ///
 /// # Errors
 /// When the system refuses to install the handler.
-pub fn when_a_file_is_cut_short(explain: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
+fn when_a_file_is_cut_short(explain: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
     let refused = |error| CliError::failure(format!("cannot listen for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
     // Rust's own handler, which tokio's would call first, restores the default and thereby ends the process at the next

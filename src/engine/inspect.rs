@@ -8,6 +8,8 @@ mod facts;
 mod measures;
 mod one;
 mod structure;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 pub use alarms::{Alarm, Kind, Severity};

@@ -29,6 +29,8 @@ pub use plan::{MergePlan, default_memory};
 pub use provenance::{Parent, Provenance};
 pub use reproduce::{Comparison, Difference, reproduce};
 pub use run::{Merged, merge};
+pub(super) use tokenizer::Vocabulary;
+pub(super) use vocabulary::is_table;
 pub use vocabulary::Vocab;
 
 use super::document::Document;

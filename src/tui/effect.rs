@@ -17,6 +17,8 @@ pub enum Effect {
     },
     /// Compute norms and cosines of the task vectors.
     LoadSimilarity,
+    /// Compare the experts with their base and with each other, block by block.
+    Inspect,
     LoadHistory,
     /// Put a finished run into the history.
     Record(NewRun),

@@ -10,6 +10,7 @@ use super::effect::{Effect, Export};
 use super::msg::Msg;
 use super::session::Outside;
 use crate::cancel::Cancel;
+use crate::engine::inspect::{Models, diff};
 use crate::engine::{DeviceRequest, Engine, Event};
 use crate::fusion::similarity;
 use crate::store::Paths;
@@ -139,6 +140,19 @@ impl Outside for Hands {
                 self.work("similarity", move || {
                     let geometry = similarity(zoo.pool(), &cancel);
                     Msg::Similarity(geometry.map(Arc::new).map_err(|error| format!("{error} ({})", error.hint())))
+                });
+            }
+            Effect::Inspect => {
+                let (zoo, cancel, messages) = (Arc::clone(&self.zoo), self.cancel.clone(), self.messages.clone());
+                self.work("inspection", move || {
+                    let Some(models) = Models::of(zoo.pool()) else {
+                        return Msg::Inspected(Err("the zoo has no base".to_owned()));
+                    };
+                    let mut tell = |step| {
+                        let _ = messages.send(Msg::Inspection(step));
+                    };
+                    let result = diff(&models, true, &cancel, &mut tell);
+                    Msg::Inspected(result.map(|_| ()).map_err(|error| format!("{error} ({})", error.hint())))
                 });
             }
             Effect::LoadHistory => self.ask_keeper(Request::Load),

@@ -5,7 +5,7 @@ use super::hit::Target;
 use super::keymap::Keymap;
 use super::overlay::Overlay;
 use super::runs::Runs;
-use super::screens::{browse, compare, help, history, run, tune};
+use super::screens::{browse, compare, help, history, inspect, run, tune};
 use crate::engine::RunId;
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -19,11 +19,13 @@ pub enum Screen {
     Run,
     Compare,
     History,
+    Inspect,
     Help,
 }
 
 impl Screen {
-    pub const ALL: [Self; 6] = [Self::Browse, Self::Tune, Self::Run, Self::Compare, Self::History, Self::Help];
+    pub const ALL: [Self; 7] =
+        [Self::Browse, Self::Tune, Self::Run, Self::Compare, Self::History, Self::Inspect, Self::Help];
 
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Screen {
             Self::Run => "Run",
             Self::Compare => "Compare",
             Self::History => "History",
+            Self::Inspect => "Inspect",
             Self::Help => "Help",
         }
     }
@@ -66,6 +69,7 @@ pub struct Model {
     pub run: run::State,
     pub compare: compare::State,
     pub history: history::State,
+    pub inspect: inspect::State,
     pub help: help::State,
     /// What lies above the screen and takes the keys: help, palette, entry field, question.
     pub overlay: Option<Overlay>,
@@ -111,6 +115,7 @@ impl Model {
             run: run::State::default(),
             compare: compare::State::default(),
             history: history::State::default(),
+            inspect: inspect::State::default(),
             help: help::State::default(),
             overlay: None,
             notice: None,

@@ -3,6 +3,7 @@
 use super::command::CommandId;
 use super::hit::Target;
 use crate::engine::Event as EngineEvent;
+use crate::engine::inspect::Step;
 use crate::fusion::Similarity;
 use crate::store::RunRecord;
 use crate::tasks::{Images, Split};
@@ -30,6 +31,10 @@ pub enum Msg {
     },
     /// The geometry of the task vectors arrived, or why it cannot.
     Similarity(Result<Arc<Similarity>, String>),
+    /// Something was found out about the checkpoints.
+    Inspection(Step),
+    /// All of it is there, or why it cannot be.
+    Inspected(Result<(), String>),
     /// The stored runs, newest first; `trouble` says what is wrong with the store (set aside, read-only, unreadable).
     History {
         runs: Vec<RunRecord>,

@@ -15,6 +15,7 @@ pub mod browse;
 pub mod compare;
 pub mod help;
 pub mod history;
+pub mod inspect;
 pub mod run;
 pub mod tune;
 
@@ -34,6 +35,7 @@ pub fn commands(screen: Screen) -> &'static [Command] {
         Screen::Run => run::COMMANDS,
         Screen::Compare => compare::COMMANDS,
         Screen::History => history::COMMANDS,
+        Screen::Inspect => inspect::COMMANDS,
         Screen::Help => help::COMMANDS,
     }
 }
@@ -47,6 +49,7 @@ pub fn open(model: &mut Model, screen: Screen, fx: &mut Vec<Effect>) {
         Screen::Run => run::opened(model, fx),
         Screen::Compare => compare::opened(model, fx),
         Screen::History => history::opened(model, fx),
+        Screen::Inspect => inspect::opened(model, fx),
         Screen::Help => {}
     }
 }
@@ -59,6 +62,7 @@ pub fn pane(model: &mut Model, step: isize) {
         Screen::Run => run::pane(model, step),
         Screen::Compare => compare::pane(model, step),
         Screen::History => history::pane(model, step),
+        Screen::Inspect => inspect::pane(model, step),
         Screen::Help => {}
     }
 }
@@ -70,6 +74,7 @@ pub fn mouse(model: &mut Model, hit: Hit, fx: &mut Vec<Effect>) {
         Screen::Run => run::mouse(model, hit, fx),
         Screen::Compare => compare::mouse(model, hit, fx),
         Screen::History => history::mouse(model, hit, fx),
+        Screen::Inspect => inspect::mouse(model, hit),
         Screen::Help => help::mouse(model, hit),
     }
 }
@@ -88,6 +93,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         Screen::Run => run::view(model, area, cx),
         Screen::Compare => compare::view(model, area, cx),
         Screen::History => history::view(model, area, cx),
+        Screen::Inspect => inspect::view(model, area, cx),
         Screen::Help => help::view(model, area, cx),
     }
 }

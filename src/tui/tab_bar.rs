@@ -6,11 +6,15 @@ use super::model::{Model, Screen};
 use super::view_cx::{Cx, text_width};
 use ratatui::layout::Rect;
 
+/// From this width on there is room for the program's name.
+const NAMED: u16 = 96;
+
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     cx.style(area, cx.theme.bar);
     let mut x = area.x + 1;
     let compact = Room::of((cx.buf.area.width, cx.buf.area.height)) <= Room::Compact;
-    if !compact {
+    // The name has to go before what the engine is doing does.
+    if !compact && area.width >= NAMED {
         x = cx.print(x, area.y, area.width, "fusebench", cx.theme.accent) + 2;
     }
     for (at, screen) in Screen::ALL.into_iter().enumerate() {

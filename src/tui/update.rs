@@ -7,7 +7,7 @@ use super::hit::{Hit, Target};
 use super::key::Chord;
 use super::model::{DeviceStatus, Model};
 use super::msg::Msg;
-use super::screens::{self, browse, history};
+use super::screens::{self, browse, history, inspect};
 use super::{overlay, persist};
 use crate::engine::Event;
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
@@ -28,6 +28,8 @@ pub fn update(model: &mut Model, msg: Msg, fx: &mut Vec<Effect>) {
         Msg::Engine(event) => engine(model, &event, fx),
         Msg::Samples { task, split, images } => browse::samples(model, &task, split, images),
         Msg::Similarity(similarity) => browse::similarity(model, similarity),
+        Msg::Inspection(found) => inspect::step(model, &found),
+        Msg::Inspected(result) => inspect::done(model, result),
         Msg::History { runs, trouble } => history::loaded(model, runs, trouble),
         Msg::Remembered { key, json } => {
             if key == persist::KEY {

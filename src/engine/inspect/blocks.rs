@@ -88,7 +88,8 @@ fn short(stack: &str, stacks: &BTreeSet<&str>) -> String {
 
 /// The stack that a tensor without a number belongs to, or the first part of its name.
 fn top<'a>(name: &'a str, stacks: &BTreeSet<&str>) -> &'a str {
-    let parts = || name.split('.');
+    // ONNX and TensorFlow put slashes between the parts.
+    let parts = || name.split(['.', '/']);
     parts()
         .find(|part| stacks.iter().any(|stack| short(stack, stacks) == *part))
         .or_else(|| parts().next())

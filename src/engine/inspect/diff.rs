@@ -64,7 +64,11 @@ impl Models {
         Some(Self { base, experts, alarms, notes: Vec::new() })
     }
 
-    fn check_unchanged(&self) -> Result<(), EngineError> {
+    /// Sees that no file has changed since it was opened.
+    ///
+    /// # Errors
+    /// The first that has.
+    pub fn check_unchanged(&self) -> Result<(), EngineError> {
         self.base.check_unchanged()?;
         Ok(self.experts.iter().try_for_each(|(_, expert)| expert.check_unchanged())?)
     }

@@ -2,13 +2,11 @@
 
 use super::alarms::{Alarm, Kind, Severity, count};
 use super::facts;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::Changes;
+use crate::engine::merge::{Vocabulary, is_table};
 use crate::weights::{Checkpoint, Tie, Tied, ties};
 use std::collections::HashSet;
 use std::path::Path;
-
-/// Marks in the names of tensors that have a row for every token.
-const BY_TOKEN: &[&str] = &["embed_tokens", "wte", "word_embeddings", "shared.weight", "token_embedding", "lm_head"];
 
 /// Which experts can be compared with the base, and on which of its tensors.
 pub(super) struct Fit {
@@ -31,7 +29,7 @@ pub(super) fn fit(base: &Checkpoint, experts: &[(String, Checkpoint)]) -> Fit {
                 missing.push(info.name.clone());
                 continue;
             };
-            let by_token = BY_TOKEN.iter().any(|mark| info.name.contains(mark))
+            let by_token = is_table(&info.name)
                 && info.shape.len() == 2
                 && info.shape.get(1) == other.shape.get(1);
             if other.shape != info.shape {
@@ -85,19 +83,21 @@ pub(super) fn vocabularies(base: Option<&Path>, experts: &[(&str, Option<&Path>)
         let facts = facts::config(folder).into_iter();
         facts.filter(|fact| fact.key.ends_with("vocab_size")).map(|fact| (fact.key, fact.value)).collect::<Vec<_>>()
     };
-    let (own, own_size) = (Vocabulary::read(folder), size(folder));
+    // A tokenizer that cannot be read is a matter for who uses it.
+    let tokens = |folder: &Path| Vocabulary::read(folder).ok().flatten();
+    let (own, own_size) = (tokens(folder), size(folder));
     let mut alarms = Vec::new();
     for (name, expert) in experts.iter().filter_map(|(name, expert)| Some((*name, (*expert)?))) {
         if expert == folder {
             continue;
         }
-        if let (Some(base), Some(expert)) = (&own, Vocabulary::read(expert)) {
-            let changes = expert.changes(base);
+        if let (Some(base), Some(expert)) = (&own, tokens(expert)) {
+            let changes = Changes::between(base, &expert);
             if changes.moved > 0 {
                 let text = format!("{name}: {} with other numbers than in the base", count(changes.moved, "token"));
                 alarms.push(Alarm::error(Kind::Vocabulary, name, text));
             } else if changes.added + changes.missing > 0 {
-                let (added, missing, all) = (changes.added, changes.missing, base.len());
+                let (added, missing, all) = (changes.added, changes.missing, base.ids.len());
                 let text = format!("{name}: {added} tokens added to the base's {all}, {missing} missing");
                 alarms.push(Alarm::warning(Kind::Vocabulary, name, text));
             }

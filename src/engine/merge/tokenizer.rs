@@ -27,7 +27,7 @@ pub(super) const FILES: &[&str] = &[
 
 /// The tokens of one model.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Vocabulary {
+pub(in crate::engine) struct Vocabulary {
     pub folder: PathBuf,
     pub ids: HashMap<String, usize>,
     /// `tokenizer.json`, where that is where they stand.

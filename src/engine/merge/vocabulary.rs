@@ -63,7 +63,8 @@ const TABLES: [&str; 15] = [
     "vocab_projector.weight",
 ];
 
-fn is_table(name: &str) -> bool {
+/// Whether a tensor of this name has a row for every token.
+pub(in crate::engine) fn is_table(name: &str) -> bool {
     TABLES.iter().any(|end| name.ends_with(end))
 }
 

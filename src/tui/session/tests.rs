@@ -223,7 +223,7 @@ fn keys_switch_screens_and_quit() {
     let (exit, model) = play(100, 30, |person| async move {
         person.sees("2 Tune").await;
         person.press("1");
-        person.press("6");
+        person.press("7");
         person.sees("combines fine-tuned").await;
         person.press("q");
         person
@@ -285,7 +285,7 @@ fn a_stalled_terminal_gets_one_frame_of_how_things_are_when_it_goes_on() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         person.terminal.0.borrow_mut().stalled = true;
         let before = person.frames();
-        for key in ["1", "3", "4", "6"] {
+        for key in ["1", "3", "4", "7"] {
             person.press(key);
             tokio::time::sleep(Duration::from_millis(40)).await;
         }
@@ -312,7 +312,7 @@ fn keys_are_heard_from_a_stream_that_keeps_its_first_waker() {
         }
     });
     std::thread::spawn(move || {
-        for code in ['1', '3', '6', 'q'] {
+        for code in ['1', '3', '7', 'q'] {
             std::thread::sleep(Duration::from_millis(150));
             let key = KeyEvent::new(crossterm::event::KeyCode::Char(code), KeyModifiers::NONE);
             sender.send(Ok(Input::Key(key))).unwrap();
@@ -353,8 +353,8 @@ fn a_storm_of_events_is_drawn_at_a_bounded_rate_and_input_gets_through() {
         }
         let most = 3 + (began.elapsed().as_millis() / 33) as usize + 2;
         assert!(person.frames() - before <= most, "{} frames, at most {most}", person.frames() - before);
-        person.press("6");
-        person.sees("6 Help").await;
+        person.press("7");
+        person.sees("7 Help").await;
         person.press("q");
         person
     });

@@ -4,6 +4,7 @@
 
 use crate::tui::hit::Target;
 use crate::tui::view_cx::{Charset, Cx, text_width};
+use crate::tui::widgets::table::first_visible;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
@@ -18,6 +19,8 @@ pub struct Heatmap<'a> {
     pub values: &'a [Vec<f64>],
     /// Values at the two ends of the colours; what lies outside takes the colour of the end.
     pub range: (f64, f64),
+    /// Row and column of the cell that is chosen: it is kept in sight.
+    pub selected: Option<(usize, usize)>,
 }
 
 const LABEL: u16 = 10;
@@ -44,8 +47,10 @@ impl Heatmap<'_> {
         let cell =
             WIDTHS.into_iter().find(|&width| u32::from(width) * u32::from(count) <= u32::from(room)).unwrap_or(2);
         let shown = usize::from((room / cell).min(count));
-        for (at, column) in self.columns.iter().take(shown).enumerate() {
-            let style = cx.theme.dim;
+        let left = first_visible(self.selected.map(|(_, column)| column), self.columns.len(), shown);
+        for (at, column) in self.columns.iter().skip(left).take(shown).enumerate() {
+            let chosen = self.selected.is_some_and(|(_, column)| column == left + at);
+            let style = if chosen { cx.theme.accent } else { cx.theme.dim };
             cx.print_right(
                 area.x + label + 1 + at as u16 * cell,
                 area.y,
@@ -55,12 +60,17 @@ impl Heatmap<'_> {
             );
         }
         let rows = self.rows.len().min(usize::from(area.height - 2));
-        for (r, (name, values)) in self.rows.iter().zip(self.values).take(rows).enumerate() {
-            let y = area.y + 1 + r as u16;
-            cx.print(area.x, y, label, name, cx.theme.dim);
-            for (c, &value) in values.iter().take(shown).enumerate() {
-                let place = Rect::new(area.x + label + 1 + c as u16 * cell, y, cell, 1);
+        let top = first_visible(self.selected.map(|(row, _)| row), self.rows.len(), rows);
+        for (r, (name, values)) in self.rows.iter().zip(self.values).enumerate().skip(top).take(rows) {
+            let y = area.y + 1 + (r - top) as u16;
+            let chosen = self.selected.is_some_and(|(row, _)| row == r);
+            cx.print(area.x, y, label, name, if chosen { cx.theme.accent } else { cx.theme.dim });
+            for (c, &value) in values.iter().enumerate().skip(left).take(shown) {
+                let place = Rect::new(area.x + label + 1 + (c - left) as u16 * cell, y, cell, 1);
                 self.cell(place, value, cx);
+                if self.selected == Some((r, c)) {
+                    self.mark(place, cx);
+                }
                 cx.hits.add(place, Target::Cell { list: self.name, row: r, column: c });
             }
         }
@@ -86,6 +96,16 @@ impl Heatmap<'_> {
         }
     }
 
+    /// Shows that a cell is chosen: by its look, and by a mark before it where there is room.
+    fn mark(&self, place: Rect, cx: &mut Cx<'_>) {
+        let number = Rect { width: place.width - u16::from(place.width >= 4), ..place };
+        cx.style(number, cx.theme.selected);
+        if place.width >= 6 {
+            let mark = cx.symbol("▸", ">");
+            cx.print(place.x.saturating_sub(1), place.y, 1, mark, cx.theme.accent);
+        }
+    }
+
     fn legend(&self, place: Rect, cell: u16, cx: &mut Cx<'_>) {
         let (low, high) = self.range;
         let scale = |value: f64| if cell == 4 { format!("{:.0}", value * 100.0) } else { format!("{value:.2}") };
@@ -103,6 +123,18 @@ impl Heatmap<'_> {
         let share = if high > low { (value - low) / (high - low) } else { 0.0 };
         (share.clamp(0.0, 1.0) * 6.0).round() as usize
     }
+}
+
+/// A range of colours that spans what lies off the diagonal, where the interesting values of a table of angles are.
+#[must_use]
+pub fn off_diagonal(values: &[Vec<f64>]) -> (f64, f64) {
+    let mut range = (0.0_f64, 0.0_f64);
+    for (r, row) in values.iter().enumerate() {
+        for (_, &value) in row.iter().enumerate().filter(|(c, value)| *c != r && value.is_finite()) {
+            range = (range.0.min(value), range.1.max(value));
+        }
+    }
+    if range.1 - range.0 < 0.01 { (range.0, range.0 + 0.01) } else { range }
 }
 
 /// Glyphs of growing weight.
@@ -156,7 +188,14 @@ mod tests {
         let names: Vec<String> = ["mnist", "fashion", "optdigits"].map(str::to_owned).to_vec();
         let values = vec![vec![1.0, 0.12, -0.04], vec![0.12, 1.0, f64::NAN], vec![-0.04, 0.3, 1.0]];
         let view = |area, cx: &mut Cx<'_>| {
-            let map = Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (-0.04, 0.3) };
+            let map = Heatmap {
+                name: "m",
+                rows: &names,
+                columns: &names,
+                values: &values,
+                range: (-0.04, 0.3),
+                selected: None,
+            };
             assert_eq!(map.draw(area, cx), 5);
         };
         draw_with(width, 6, charset, &mono(), view)
@@ -189,12 +228,32 @@ mod tests {
         let names = vec!["a".to_owned()];
         let values = vec![vec![0.9]];
         let shot = draw(30, 3, |area, cx| {
-            Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (0.0, 1.0) }.draw(area, cx);
+            Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (0.0, 1.0), selected: None }
+                .draw(area, cx);
         });
         let cell = &shot.buffer[(6, 1)];
         assert_eq!(cell.symbol(), "0");
         assert_eq!((cell.bg, cell.fg), (Color::Rgb(200, 200, 0), Color::Black));
         assert_eq!(shot.hits.at(6, 1).unwrap().1, Target::Cell { list: "m", row: 0, column: 0 });
         assert!(!is_light(Color::Indexed(17)) && is_light(Color::Indexed(226)));
+    }
+
+    #[test]
+    fn the_chosen_cell_is_marked_and_kept_in_sight() {
+        let names: Vec<String> = (0..30).map(|at| format!("n{at:02}")).collect();
+        let values: Vec<Vec<f64>> = (0..30).map(|r| (0..30).map(|c| f64::from(r * 30 + c) / 900.0).collect()).collect();
+        let shot = draw_with(24, 8, Charset::Ascii, &mono(), |area, cx| {
+            let selected = Some((20, 10));
+            Heatmap { name: "m", rows: &names, columns: &names, values: &values, range: (0.0, 1.0), selected }
+                .draw(area, cx);
+        });
+        let text = shot.text();
+        assert!(text.contains("n20") && !text.contains("n02"), "{text}");
+        let marked = (0..24).flat_map(|x| (0..8).map(move |y| (x, y)));
+        let marked: Vec<_> =
+            marked.filter(|at| shot.buffer[*at].modifier.contains(ratatui::style::Modifier::REVERSED)).collect();
+        assert_eq!(marked.len(), 2, "{text}");
+        let (x, y) = marked[0];
+        assert_eq!(shot.hits.at(x, y).unwrap().1, Target::Cell { list: "m", row: 20, column: 10 });
     }
 }

@@ -1,13 +1,14 @@
 //! A checkpoint in detail: sizes, dtypes, its tensors as a tree, and the geometry of its task vector.
 
 use super::Pane;
-use super::lists::{bytes, grouped};
+use super::lists::bytes;
 use super::state::{Geometry, Part};
 use crate::fusion::Similarity;
+use crate::text::grouped;
 use crate::tui::catalog::CheckpointFacts;
 use crate::tui::model::Model;
 use crate::tui::view_cx::Cx;
-use crate::tui::widgets::heatmap::Heatmap;
+use crate::tui::widgets::heatmap::{Heatmap, off_diagonal};
 use crate::tui::widgets::table::{Cell, Column, Table};
 use crate::tui::widgets::{gauge, pane::pane, text, tree};
 use ratatui::layout::Rect;
@@ -180,16 +181,6 @@ fn cosines(similarity: &Similarity, area: Rect, cx: &mut Cx<'_>) {
     text::line(cx, text::row(area, 1), "cosine between task vectors", cx.theme.accent);
     let place = Rect { y: area.y + 2, height: area.height - 2, ..area };
     let (names, values) = (&similarity.names, &similarity.cosine);
-    Heatmap { name: "browse.cosine", rows: names, columns: names, values, range: range(values) }.draw(place, cx);
-}
-
-/// Colours span what lies off the diagonal, where the interesting values are.
-fn range(values: &[Vec<f64>]) -> (f64, f64) {
-    let mut range = (0.0_f64, 0.0_f64);
-    for (r, row) in values.iter().enumerate() {
-        for (_, &value) in row.iter().enumerate().filter(|(c, value)| *c != r && value.is_finite()) {
-            range = (range.0.min(value), range.1.max(value));
-        }
-    }
-    if range.1 - range.0 < 0.01 { (range.0, range.0 + 0.01) } else { range }
+    Heatmap { name: "browse.cosine", rows: names, columns: names, values, range: off_diagonal(values), selected: None }
+        .draw(place, cx);
 }

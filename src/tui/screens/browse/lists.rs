@@ -123,17 +123,3 @@ pub fn bytes(n: usize) -> String {
         _ => format!("{:.1} GB", n as f64 / 1e9),
     }
 }
-
-/// A count for people: `12,345`.
-#[must_use]
-pub fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}

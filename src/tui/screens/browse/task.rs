@@ -1,8 +1,8 @@
 //! A task in detail: where it comes from, its sizes and classes, how base and expert do on it, what it looks like.
 
-use super::lists::grouped;
 use super::{Pane, samples};
 use crate::tasks::{Split, Task};
+use crate::text::grouped;
 use crate::tui::model::Model;
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::{gauge, pane::pane, text};
