@@ -30,8 +30,8 @@ pub use provenance::{Parent, Provenance};
 pub use reproduce::{Comparison, Difference, reproduce};
 pub use run::{Merged, merge};
 pub(super) use tokenizer::Vocabulary;
-pub(super) use vocabulary::is_table;
 pub use vocabulary::Vocab;
+pub(super) use vocabulary::is_table;
 
 use super::document::Document;
 use crate::fusion::Method;

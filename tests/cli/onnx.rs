@@ -90,7 +90,7 @@ fn tensor(bytes: &[u8], name: String, found: &mut BTreeMap<String, Tensor>) {
         }
     }
     let values: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    if kind == 1 && values.len() == shape.iter().product() {
+    if kind == 1 && values.len() == shape.iter().product::<usize>() {
         found.insert(name.clone(), Tensor { name, shape, dtype: DType::F32, data: Data::Float(values) });
     }
 }

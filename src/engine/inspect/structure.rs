@@ -29,9 +29,7 @@ pub(super) fn fit(base: &Checkpoint, experts: &[(String, Checkpoint)]) -> Fit {
                 missing.push(info.name.clone());
                 continue;
             };
-            let by_token = is_table(&info.name)
-                && info.shape.len() == 2
-                && info.shape.get(1) == other.shape.get(1);
+            let by_token = is_table(&info.name) && info.shape.len() == 2 && info.shape.get(1) == other.shape.get(1);
             if other.shape != info.shape {
                 let list = if by_token { &mut tokens } else { &mut shapes };
                 list.push((info.name.clone(), info.shape.clone(), other.shape.clone()));

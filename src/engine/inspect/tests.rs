@@ -361,7 +361,16 @@ fn merged_checkpoints_say_how_they_were_made() {
     let inputs = Inputs::open(Some(&world.text("base")), &[world.text("a"), world.text("b")]).unwrap();
     let method = crate::fusion::find("task_arithmetic").unwrap();
     let params = crate::params::ParamSet::defaults(method.specs);
-    let job = MergeJob { method, params, dtype: None, not_finite: NotFinite::Error, shard: None, memory: 1 << 30 };
+    let job = MergeJob {
+        method,
+        params,
+        dtype: None,
+        not_finite: NotFinite::Error,
+        shard: None,
+        memory: 1 << 30,
+        vocab: None,
+        document: None,
+    };
     let plan = MergePlan::new(&job, &inputs, None).unwrap();
     merge(&job, &inputs, &plan, &world.path("out"), &Cancel::default(), &mut |_, _| {}).unwrap();
     let found = look(&world.text("out"), None, false);
