@@ -376,10 +376,17 @@ pub struct Inspect {
     /// Only tensors whose names match; `*` stands for any characters, a comma separates patterns
     #[arg(long, value_name = "GLOB")]
     pub filter: Option<String>,
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// How what was found is told.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Report {
     /// Fail on warnings too
     #[arg(long)]
     pub strict: bool,
-    /// As JSON, tensor by tensor
+    /// As JSON, with all numbers
     #[arg(long)]
     pub json: bool,
     /// No progress on stderr
@@ -409,15 +416,8 @@ pub struct Diff {
     /// Also the effective rank of every task vector, which takes much longer
     #[arg(long)]
     pub rank: bool,
-    /// Fail on warnings too
-    #[arg(long)]
-    pub strict: bool,
-    /// As JSON, with the angles of every block
-    #[arg(long)]
-    pub json: bool,
-    /// Nothing on stderr
-    #[arg(long, short)]
-    pub quiet: bool,
+    #[command(flatten)]
+    pub report: Report,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

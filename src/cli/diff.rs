@@ -34,12 +34,14 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     let watched = watch(|models: &Models| models.check_unchanged().err())?;
     let models = Models::open(&args.base, &args.expert)?;
     *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(models.clone());
-    let mut line = Line::new(args.quiet);
+    let mut line = Line::new(args.report.quiet);
     let mut blocks = 0;
     let mut show = |step: Step| match step {
         Step::Begin { blocks: names, notes, .. } => {
             blocks = names.len();
-            notes.iter().for_each(|note| line.note(&format!("note: {}", printable(note))));
+            for note in &notes {
+                line.note(&format!("note: {}", printable(note)));
+            }
         }
         Step::Progress { done, total } => {
             line.draw(&format!("compare  {} of {} of the base", size::show(done), size::show(total)));
@@ -51,7 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     line.clear();
     signals.check()?;
     let result = result?;
-    if args.json {
+    if args.report.json {
         output::json(&Report {
             base: &args.base,
             errors: result.count(Severity::Error),
@@ -62,7 +64,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     } else {
         output::raw(render(&result).as_bytes())?;
     }
-    Ok(alarms::exit_code(&result.alarms, args.strict))
+    Ok(alarms::exit_code(&result.alarms, args.report.strict))
 }
 
 fn render(diff: &Diff) -> String {

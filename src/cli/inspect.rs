@@ -19,19 +19,19 @@ pub fn run(args: &Inspect) -> Result<ExitCode, CliError> {
     let signals = Signals::listen(move |_| stop.cancel())?;
     // Where a file is cut short nobody knows which: there is only one.
     let _watched = watch(|(): &()| None)?;
-    let mut line = Line::new(args.quiet);
+    let mut line = Line::new(args.report.quiet);
     let mut progress =
         |done: u64, total: u64| line.draw(&format!("read  {} of {}", size::show(done), size::show(total)));
     let result = inspect(&args.checkpoint, args.filter.as_deref(), args.stats, &cancel, &mut progress);
     line.clear();
     signals.check()?;
     let inspection = result?;
-    if args.json {
+    if args.report.json {
         output::json(&inspection)?;
     } else {
         output::raw(render(&inspection, args).as_bytes())?;
     }
-    Ok(alarms::exit_code(&inspection.alarms, args.strict))
+    Ok(alarms::exit_code(&inspection.alarms, args.report.strict))
 }
 
 fn render(inspection: &Inspection, args: &Inspect) -> String {
@@ -119,7 +119,8 @@ fn describe_adapter(adapter: &AdapterFacts, changed: usize) -> String {
 fn describe_origin(origin: &Origin) -> Vec<(&'static str, String)> {
     let params = origin.params.as_object().into_iter().flatten();
     let params: Vec<String> = params.map(|(name, set)| format!("{name}={}", value(set))).collect();
-    let mut lines = vec![("merged", format!("by fusebench: {} {}", origin.method, params.join(" ")))];
+    let set = if origin.recipe { "by a recipe with parts".to_owned() } else { params.join(" ") };
+    let mut lines = vec![("merged", format!("by fusebench: {} {set}", origin.method))];
     lines.extend(origin.parents.iter().map(|parent| {
         let from = parent.from.as_deref().unwrap_or("in the zoo");
         ("parent", format!("{}  {from}  {}", parent.name, parent.fingerprint))

@@ -31,11 +31,6 @@ impl Divergence {
         self.0.products.get(i * (2 * models + 1 - i) / 2 + j - i).copied().unwrap_or(0.0)
     }
 
-    fn angle(&self, product: f64, a: f64, b: f64) -> f64 {
-        let scale = (a * b).sqrt();
-        if scale > 0.0 { (product / scale).clamp(-1.0, 1.0) } else { 0.0 }
-    }
-
     /// ‖θ₀‖₂
     #[must_use]
     pub fn base_norm(&self) -> f64 {
@@ -59,7 +54,7 @@ impl Divergence {
     #[must_use]
     pub fn cosine(&self, a: usize, b: usize) -> f64 {
         let square = |expert: usize| self.product(expert + 1, expert + 1);
-        self.angle(self.product(a + 1, b + 1), square(a), square(b))
+        angle(self.product(a + 1, b + 1), square(a), square(b))
     }
 
     /// The cosine of the angle between an expert's weights and the base's: near 1 for what was fine-tuned from it, near 0
@@ -68,7 +63,7 @@ impl Divergence {
     pub fn cosine_to_base(&self, expert: usize) -> f64 {
         let (base, cross, step) =
             (self.product(0, 0), self.product(0, expert + 1), self.product(expert + 1, expert + 1));
-        self.angle(base + cross, base, (base + 2.0 * cross + step).max(0.0))
+        angle(base + cross, base, (base + 2.0 * cross + step).max(0.0))
     }
 
     /// Share of an expert's elements that differ from the base's.
@@ -116,6 +111,12 @@ impl Divergence {
         let (aa, bb, ab) = (self.product(a + 1, a + 1), self.product(b + 1, b + 1), self.product(a + 1, b + 1));
         aa == bb && aa == ab && self.product(0, a + 1) == self.product(0, b + 1)
     }
+}
+
+/// Cosine from a scalar product and two squared lengths; 0 where one of them is.
+fn angle(product: f64, a: f64, b: f64) -> f64 {
+    let scale = (a * b).sqrt();
+    if scale > 0.0 { (product / scale).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 fn share(part: u64, whole: u64) -> f64 {

@@ -60,7 +60,9 @@ pub fn effective_rank(pool: &Pool, cancel: &Cancel) -> Result<Vec<Vec<Option<Eff
     };
     let found: Vec<_> = work.into_par_iter().with_max_len(1).map(measure).collect::<Result<_, FusionError>>()?;
     let mut ranks = vec![vec![None; experts]; rows.len()];
-    found.into_iter().for_each(|((at, expert), rank)| ranks[at][expert] = rank);
+    for ((at, expert), rank) in found {
+        ranks[at][expert] = rank;
+    }
     Ok(ranks)
 }
 

@@ -54,7 +54,9 @@ fn parts(bytes: &[u8], id: u64) -> Vec<&[u8]> {
 /// Initialisers and constants of all graphs, those within `If` too, sorted by name.
 pub fn tensors(model: &[u8]) -> Vec<Tensor> {
     let mut found = BTreeMap::new();
-    parts(model, 7).into_iter().for_each(|part| graph(part, "", &mut found));
+    for part in parts(model, 7) {
+        graph(part, "", &mut found);
+    }
     found.into_values().collect()
 }
 
@@ -67,8 +69,12 @@ fn graph(bytes: &[u8], prefix: &str, found: &mut BTreeMap<String, Tensor>) {
         let output = parts(node, 2).first().map_or_else(String::new, |name| String::from_utf8_lossy(name).into_owned());
         for attribute in parts(node, 5) {
             let name = String::from_utf8_lossy(parts(attribute, 1)[0]).into_owned();
-            parts(attribute, 5).into_iter().for_each(|bytes| tensor(bytes, format!("{prefix}{output}"), found));
-            parts(attribute, 6).into_iter().for_each(|bytes| graph(bytes, &format!("{prefix}{name}."), found));
+            for bytes in parts(attribute, 5) {
+                tensor(bytes, format!("{prefix}{output}"), found);
+            }
+            for bytes in parts(attribute, 6) {
+                graph(bytes, &format!("{prefix}{name}."), found);
+            }
         }
     }
 }

@@ -52,7 +52,9 @@ impl Kind {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Ancestor => "merge only models that were fine-tuned from the same base; is this the right one?",
-            Self::Vocabulary => "use models with one tokenizer, or say what to do: `fusebench merge --vocab union`",
+            Self::Vocabulary => {
+                "`fusebench merge --vocab truncate, union or backbone` says what is done with the embeddings"
+            }
             Self::NotFinite => "use another checkpoint; `fusebench merge --nan zero` merges around it",
             Self::Dead => "a part that was never trained, or was pruned: see that it is meant to be so",
             Self::Shape => "use models of one architecture and size",

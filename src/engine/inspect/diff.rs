@@ -140,11 +140,9 @@ impl Diff {
                 self.whole = (**whole).clone();
             }
             Step::Ranks { at, ranks } => {
-                let blocks = self.blocks.get_mut(*at);
-                for measures in blocks.into_iter() {
-                    for (expert, rank) in measures.experts.iter_mut().zip(ranks) {
-                        expert.rank = Some(*rank);
-                    }
+                let of_block = self.blocks.get_mut(*at).map_or(&mut [][..], |block| &mut block.experts[..]);
+                for (expert, rank) in of_block.iter_mut().zip(ranks) {
+                    expert.rank = Some(*rank);
                 }
                 for (expert, rank) in self.whole.experts.iter_mut().zip(ranks) {
                     expert.rank = Some(expert.rank.unwrap_or_default().with(*rank));
@@ -210,7 +208,9 @@ pub fn diff(models: &Models, ranks: bool, cancel: &Cancel, sink: &mut dyn FnMut(
         done += members.iter().map(|&at| base.tensors()[at].bytes() as u64).sum::<u64>();
     }
     say(Step::Progress { done, total });
-    value_alarms(&names(true), &by_tensor).into_iter().for_each(|alarm| say(Step::Alarm(alarm)));
+    for alarm in value_alarms(&names(true), &by_tensor) {
+        say(Step::Alarm(alarm));
+    }
     if ranks {
         for (at, (_, members)) in blocks.iter().enumerate() {
             let found = effective_rank(&window(members), cancel)?;
@@ -255,7 +255,10 @@ fn value_alarms(experts: &[String], tensors: &[(&TensorInfo, Divergence)]) -> Ve
         |expert: usize| tensors.iter().all(|(_, d)| d.changed(expert) == 0.0 && d.not_finite(Some(expert)) == 0);
     for (at, name) in experts.iter().enumerate() {
         alarms.extend(ancestor(at, name, tensors));
-        if !tensors.is_empty() && unchanged(at) {
+        if tensors.is_empty() {
+            continue;
+        }
+        if unchanged(at) {
             let text = format!("{name}: has the very values of the base");
             alarms.push(Alarm::new(Severity::Warning, Kind::Duplicate, &[name, "base"], text));
             continue;

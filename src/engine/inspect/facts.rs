@@ -98,6 +98,8 @@ impl AdapterFacts {
 pub struct Origin {
     pub method: String,
     pub params: Json,
+    /// It was made by a recipe that treats parts of the models differently; `params` is empty then.
+    pub recipe: bool,
     pub parents: Vec<OriginParent>,
 }
 
@@ -133,7 +135,8 @@ impl Origin {
             _ => return None,
         };
         let params = recipe.get("params").cloned().unwrap_or_default();
-        Some(Self { method: text(&recipe, "method")?, params, parents })
+        let document = recipe.get("document").is_some();
+        Some(Self { method: text(&recipe, "method")?, params, recipe: document, parents })
     }
 }
 

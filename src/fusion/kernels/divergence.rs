@@ -92,7 +92,9 @@ pub(in crate::fusion) fn measure(base: &[f32], experts: &[&[f32]], room: &mut Ro
             let delta = &mut room.delta[..size];
             delta.iter_mut().zip(&expert[block.clone()]).zip(base).for_each(|((d, a), b)| *d = a - b);
             if !clean {
-                delta.iter_mut().for_each(|d| *d = finite(*d));
+                for d in &mut *delta {
+                    *d = finite(*d);
+                }
             }
             sums.changed[at] += u64::from(count_signs(delta, &mut signs));
             let wide = &mut vectors[at * BLOCK..at * BLOCK + size];

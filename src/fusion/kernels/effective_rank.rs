@@ -24,7 +24,9 @@ const STEPS: usize = 48;
 pub(in crate::fusion) fn exact(a: MatRef<'_, f64>) -> Result<f64, NoConvergence> {
     let squares = gram_values(if a.nrows() < a.ncols() { a.transpose() } else { a })?;
     let mut sums = Entropy::default();
-    squares.iter().for_each(|square| sums.add(1.0, *square));
+    for square in squares {
+        sums.add(1.0, square);
+    }
     Ok(sums.rank())
 }
 
@@ -69,7 +71,9 @@ pub(in crate::fusion) fn estimated<E: From<NoConvergence>>(
         (found - energy).abs() <= 1e-6 * energy
     };
     if let Some((_, nodes)) = probes.iter().zip(&nodes).find(|(probe, nodes)| probe.done && complete(nodes)) {
-        nodes.iter().for_each(|(_, square)| sums.add(1.0, *square));
+        for (_, square) in nodes {
+            sums.add(1.0, *square);
+        }
         return Ok(sums.rank());
     }
     // The sum of the squares is known: what the probes have too much or too little of it they have of the other sums.
@@ -138,7 +142,9 @@ impl Lanczos {
         let largest = self.diagonal.iter().fold(0.0, |largest: f64, x| largest.max(*x));
         self.done = norm <= 1e-12 * largest || largest == 0.0;
         if !self.done {
-            turned.iter_mut().for_each(|x| *x /= norm);
+            for x in &mut turned {
+                *x /= norm;
+            }
             self.beside.push(norm);
             self.vectors.push(turned);
         }

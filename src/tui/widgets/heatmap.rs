@@ -69,7 +69,7 @@ impl Heatmap<'_> {
                 let place = Rect::new(area.x + label + 1 + (c - left) as u16 * cell, y, cell, 1);
                 self.cell(place, value, cx);
                 if self.selected == Some((r, c)) {
-                    self.mark(place, cx);
+                    mark(place, cx);
                 }
                 cx.hits.add(place, Target::Cell { list: self.name, row: r, column: c });
             }
@@ -96,16 +96,6 @@ impl Heatmap<'_> {
         }
     }
 
-    /// Shows that a cell is chosen: by its look, and by a mark before it where there is room.
-    fn mark(&self, place: Rect, cx: &mut Cx<'_>) {
-        let number = Rect { width: place.width - u16::from(place.width >= 4), ..place };
-        cx.style(number, cx.theme.selected);
-        if place.width >= 6 {
-            let mark = cx.symbol("▸", ">");
-            cx.print(place.x.saturating_sub(1), place.y, 1, mark, cx.theme.accent);
-        }
-    }
-
     fn legend(&self, place: Rect, cell: u16, cx: &mut Cx<'_>) {
         let (low, high) = self.range;
         let scale = |value: f64| if cell == 4 { format!("{:.0}", value * 100.0) } else { format!("{value:.2}") };
@@ -122,6 +112,16 @@ impl Heatmap<'_> {
         let (low, high) = self.range;
         let share = if high > low { (value - low) / (high - low) } else { 0.0 };
         (share.clamp(0.0, 1.0) * 6.0).round() as usize
+    }
+}
+
+/// Shows that a cell is chosen: by its look, and by a mark before it where there is room.
+fn mark(place: Rect, cx: &mut Cx<'_>) {
+    let number = Rect { width: place.width - u16::from(place.width >= 4), ..place };
+    cx.style(number, cx.theme.selected);
+    if place.width >= 6 {
+        let mark = cx.symbol("▸", ">");
+        cx.print(place.x.saturating_sub(1), place.y, 1, mark, cx.theme.accent);
     }
 }
 

@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["similarity", "angle"],
         ..command("inspect.cosine", &[], "cosine", "Angles between the task vectors", |m, _| {
-            m.inspect.show(Look::Cosine)
+            m.inspect.show(Look::Cosine);
         })
     },
     Command {

@@ -92,9 +92,10 @@ pub fn alarms(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let state = &model.inspect;
     if state.diff.alarms.is_empty() {
         let known = matches!(state.done, Some(Ok(())));
-        let (line, style) = match known {
-            true => ("No alarms: one ancestor, one shape, all numbers finite, nothing dead or doubled.", cx.theme.ok),
-            false => ("None so far.", cx.theme.dim),
+        let (line, style) = if known {
+            ("No alarms: one ancestor, one shape, all numbers finite, nothing dead or doubled.", cx.theme.ok)
+        } else {
+            ("None so far.", cx.theme.dim)
         };
         for (at, line) in text::wrap(line, usize::from(area.width)).iter().enumerate() {
             text::line(cx, text::row(area, at as u16), line, style);
