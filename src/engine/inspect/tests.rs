@@ -362,6 +362,7 @@ fn merged_checkpoints_say_how_they_were_made() {
     let method = crate::fusion::find("task_arithmetic").unwrap();
     let params = crate::params::ParamSet::defaults(method.specs);
     let job = MergeJob {
+        task: None,
         method,
         params,
         dtype: None,
