@@ -1,8 +1,8 @@
 //! Data for methods that look at some: statistics of networks shown a zoo's examples.
 //!
-//! A method asks [`Statistics`] for a whole statistic; that is put together from small pieces of [`Work`], each of which
-//! is one batch a core. Whoever owns the device carries them out between other things ([`Asking`]), so that a nudge
-//! never waits for a method, or at once where there is nobody else ([`Direct`]).
+//! A method asks `Statistics` for a whole statistic; that is put together from small pieces of `Work`, each of which
+//! is one batch a core. Whoever owns the device carries them out between other things (`Asking`), so that a nudge
+//! never waits for a method, or at once where there is nobody else (`Direct`).
 //!
 //! | file | what |
 //! |---|---|
