@@ -1,9 +1,9 @@
 //! Random masks that depend on what is masked and never on the order of execution.
 
 use super::kernels::wide::wide;
+use super::seeded;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
 
 /// Which elements of which expert's task vector are kept.
 pub trait MaskSource: Sync {
@@ -50,11 +50,7 @@ impl SeededMasks {
         keep: &mut [bool],
         decide: impl Fn(u64, usize, &[u8], &mut [bool]),
     ) {
-        let mut hash = Sha256::new_with_prefix(b"fusebench mask\0");
-        hash.update(self.seed.to_le_bytes());
-        hash.update((expert as u64).to_le_bytes());
-        hash.update(tensor.as_bytes());
-        let seed: [u8; 32] = hash.finalize().into();
+        let seed = seeded::key("mask", self.seed, &[&(expert as u64).to_le_bytes(), tensor.as_bytes()]);
         let key = seed.as_chunks::<8>().0.iter().fold(0, |key, part| key ^ u64::from_le_bytes(*part));
         let mut stream = ChaCha8Rng::from_seed(seed);
         // One byte of the stream an element: the byte's position is the element's.

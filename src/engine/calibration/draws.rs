@@ -1,8 +1,7 @@
 //! Which examples, in which order: by the seed and the task's name, whatever else is going on.
 
 use crate::engine::order;
-use crate::fusion::Draw;
-use sha2::{Digest, Sha256};
+use crate::fusion::{Draw, seeded};
 
 /// The examples of a draw from `count` of a task, in their order.
 pub(super) fn chosen(task: &str, draw: Draw, count: usize) -> Vec<usize> {
@@ -12,11 +11,7 @@ pub(super) fn chosen(task: &str, draw: Draw, count: usize) -> Vec<usize> {
 }
 
 fn stream(task: &str, seed: u64, round: u64) -> [u8; 32] {
-    let mut hash = Sha256::new_with_prefix(b"fusebench examples\0");
-    hash.update(seed.to_le_bytes());
-    hash.update(round.to_le_bytes());
-    hash.update(task.as_bytes());
-    hash.finalize().into()
+    seeded::key("examples", seed, &[&round.to_le_bytes(), task.as_bytes()])
 }
 
 #[cfg(test)]

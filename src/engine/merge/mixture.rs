@@ -8,13 +8,11 @@ use super::Part;
 use super::layers::{Place, place};
 use crate::engine::EngineError;
 use crate::engine::document::{Document, Mixture, Router};
-use crate::fusion::{Pool, find};
+use crate::fusion::{Pool, find, seeded};
 use crate::params::ParamSet;
 use crate::weights::{Checkpoint, Source};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::RngCore;
 use serde_json::{Map, Value as Json, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
@@ -137,10 +135,7 @@ fn router_part(
 
 /// Normal numbers (Box and Muller) that depend on nothing but seed and name.
 fn normal(seed: u64, name: &str, count: usize) -> Vec<f32> {
-    let mut hash = Sha256::new_with_prefix(b"fusebench router\0");
-    hash.update(seed.to_le_bytes());
-    hash.update(name.as_bytes());
-    let mut stream = ChaCha8Rng::from_seed(hash.finalize().into());
+    let mut stream = seeded::stream("router", seed, &[name.as_bytes()]);
     // In (0, 1]: its logarithm is finite.
     let mut uniform = || (f64::from(stream.next_u32()) + 1.0) / 4_294_967_296.0;
     let pair = |_| {

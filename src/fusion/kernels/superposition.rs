@@ -3,10 +3,9 @@
 use super::order::order;
 use super::wide::wide;
 use crate::fusion::pool::split_layer;
+use crate::fusion::seeded;
 use crate::weights::TensorInfo;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+use rand_chacha::rand_core::RngCore;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -24,11 +23,7 @@ pub(in crate::fusion) enum Shuffle {
 /// A sign for each element of the last dimension, independent for every seed, expert's slot and tensor name: not, as in
 /// FusionBench, of a hash that is another one in every process.
 pub(in crate::fusion) fn signs(seed: u64, expert: usize, info: &TensorInfo) -> Vec<f32> {
-    let mut hash = Sha256::new_with_prefix(b"fusebench signs\0");
-    hash.update(seed.to_le_bytes());
-    hash.update((expert as u64).to_le_bytes());
-    hash.update(info.name.as_bytes());
-    let mut stream = ChaCha8Rng::from_seed(hash.finalize().into());
+    let mut stream = seeded::stream("signs", seed, &[&(expert as u64).to_le_bytes(), info.name.as_bytes()]);
     let width = info.shape.last().copied().unwrap_or(1);
     let mut signs = Vec::with_capacity(width);
     while signs.len() < width {

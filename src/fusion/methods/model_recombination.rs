@@ -1,11 +1,10 @@
 //! Model recombination (FedMR, Hu et al. 2023): the experts' tensors dealt out anew.
 
 use crate::fusion::kernels::tensors::each_tensor;
+use crate::fusion::seeded;
 use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, int, seed};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+use rand_chacha::rand_core::RngCore;
 
 crate::params! {
     /// Which of the recombined models to look at; there are as many as experts.
@@ -48,10 +47,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
 
 /// A permutation of the experts that depends on nothing but seed and name.
 fn deal(seed: u64, tensor: &str, experts: usize) -> Vec<usize> {
-    let mut hash = Sha256::new_with_prefix(b"fusebench deal\0");
-    hash.update(seed.to_le_bytes());
-    hash.update(tensor.as_bytes());
-    let mut stream = ChaCha8Rng::from_seed(hash.finalize().into());
+    let mut stream = seeded::stream("deal", seed, &[tensor.as_bytes()]);
     let mut order: Vec<usize> = (0..experts).collect();
     for last in (1..experts).rev() {
         // Fisher and Yates; the bias of the remainder is below 2^-58.

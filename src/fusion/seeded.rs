@@ -1,0 +1,22 @@
+//! Random numbers that depend on what they are for and on nothing else: not on threads, chunks, machines or what was drawn
+//! before.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+
+/// The key of the random numbers for one purpose, such as `mask`: of a person's seed and of what tells one stream of that
+/// purpose from the others, such as an expert's slot and a tensor's name.
+pub(crate) fn key(purpose: &str, seed: u64, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(format!("fusebench {purpose}\0"));
+    hash.update(seed.to_le_bytes());
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// The stream of that key; see [`key`].
+pub(crate) fn stream(purpose: &str, seed: u64, parts: &[&[u8]]) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(key(purpose, seed, parts))
+}
