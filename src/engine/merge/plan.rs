@@ -24,6 +24,9 @@ pub struct MergePlan {
     pub layout: Layout,
     #[serde(skip)]
     pub(super) parts: Vec<Part>,
+    /// Whether the job's method fuses several of them, each by itself.
+    #[serde(skip)]
+    pub(super) several: bool,
     /// The part of every slot of the layout.
     #[serde(skip)]
     pub(super) part_of: Vec<usize>,
@@ -51,11 +54,11 @@ impl MergePlan {
     /// A method that cannot fuse these models; models that cannot be merged within the memory allowed.
     pub fn new(job: &MergeJob, inputs: &Inputs, out: Option<&Path>) -> Result<Self, EngineError> {
         let parts = inputs.parts(job);
-        let alike = parts.iter().filter(|part| part.method.id == job.method.id).count();
+        let several = parts.iter().filter(|part| part.method.id == job.method.id).count() > 1;
         for part in &parts {
             part.method.check(part.pool.base().is_some(), part.pool.experts().len())?;
             part.method.check_without_data()?;
-            if alike > 1 && !part.method.streams() {
+            if several && !part.method.streams() {
                 return Err(EngineError::OneRecipe { method: part.method.name });
             }
         }
@@ -97,6 +100,7 @@ impl MergePlan {
             seconds: guess(inputs, read, written),
             layout,
             parts,
+            several,
             part_of,
             windows,
         })

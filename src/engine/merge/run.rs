@@ -108,7 +108,7 @@ pub(super) fn context<'a>(
 ) -> Context<'a> {
     let mut cx = Context::new(cancel, progress);
     cx.lenient = job.not_finite != NotFinite::Error;
-    cx.partial = plan.parts.iter().filter(|part| part.method.id == job.method.id).count() > 1;
+    cx.partial = plan.several;
     cx
 }
 
