@@ -21,6 +21,7 @@ mod options;
 mod per_task;
 mod pool;
 pub mod registry;
+pub(crate) mod seeded;
 mod similarity;
 pub mod stream;
 mod survey;

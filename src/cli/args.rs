@@ -196,21 +196,9 @@ impl Run {
     }
 }
 
-const MERGE_EXAMPLES: &str = "\
-Models are folders, .safetensors files, sharded folders, or hub ids in the local cache (never downloaded).
-
-Examples:
-  fusebench merge task_arithmetic --base clip-b32/ --expert cars=clip-cars/ --expert sun397/ \\
-      --set scaling=0.3 --out merged/
-  fusebench merge ties --base org/base --expert org/math --expert org/code@main \\
-      --dtype bf16 --shard-size 5GB --memory 4GB --out merged/
-  fusebench merge mergekit.yml --out merged/             models as the recipe names them
-  fusebench merge ties --pool pool.yaml --out merged/    FusionBench's model pool
-  fusebench reproduce merged/";
-
+// What is to be merged; a doc comment here would become the help of every command that has it.
 #[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = MERGE_EXAMPLES)]
-pub struct Merge {
+pub struct Recipe {
     /// A method (see `fusebench methods`), a preset, or a recipe: mergekit's or FusionBench's YAML, or TOML
     #[arg(value_name = "METHOD_OR_RECIPE")]
     pub method: String,
@@ -226,6 +214,25 @@ pub struct Merge {
     /// Set a parameter of the method; may be given several times
     #[arg(long, value_name = "PARAM=VALUE")]
     pub set: Vec<String>,
+}
+
+const MERGE_EXAMPLES: &str = "\
+Models are folders, .safetensors files, sharded folders, or hub ids in the local cache (never downloaded).
+
+Examples:
+  fusebench merge task_arithmetic --base clip-b32/ --expert cars=clip-cars/ --expert sun397/ \\
+      --set scaling=0.3 --out merged/
+  fusebench merge ties --base org/base --expert org/math --expert org/code@main \\
+      --dtype bf16 --shard-size 5GB --memory 4GB --out merged/
+  fusebench merge mergekit.yml --out merged/             models as the recipe names them
+  fusebench merge ties --pool pool.yaml --out merged/    FusionBench's model pool
+  fusebench reproduce merged/";
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = MERGE_EXAMPLES)]
+pub struct Merge {
+    #[command(flatten)]
+    pub recipe: Recipe,
     /// Folder for the result; must not exist yet. Methods with one model per task write a folder for each expert into it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -311,24 +318,11 @@ pub enum ExportTo {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Export {
-    /// A method, a preset or a recipe
-    #[arg(value_name = "METHOD_OR_RECIPE")]
-    pub method: String,
+    #[command(flatten)]
+    pub recipe: Recipe,
     /// For which program
     #[arg(long, value_enum)]
     pub to: ExportTo,
-    /// The model that the experts were fine-tuned from
-    #[arg(long, value_name = "MODEL")]
-    pub base: Option<String>,
-    /// A model to merge, in order; may be given several times
-    #[arg(long, value_name = "MODEL", num_args = 1..)]
-    pub expert: Vec<String>,
-    /// FusionBench's model pool, instead of --base and --expert
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "expert"])]
-    pub pool: Option<PathBuf>,
-    /// Set a parameter of the method; may be given several times
-    #[arg(long, value_name = "PARAM=VALUE")]
-    pub set: Vec<String>,
     /// Dtype of the result
     #[arg(long, value_enum)]
     pub dtype: Option<DTypeArg>,

@@ -3,24 +3,18 @@
 use super::args::{Export, ExportTo};
 use super::error::CliError;
 use super::output;
-use super::recipe::{self, Named, Work};
+use super::recipe::{self, Work};
 use crate::engine::document::{Document, Inexpressible, of_preset, to_mergekit};
 use crate::text::printable;
 use crate::weights::DType;
 
 pub fn run(args: &Export) -> Result<(), CliError> {
-    let named = Named {
-        recipe: &args.method,
-        base: args.base.as_deref(),
-        experts: &args.expert,
-        pool: args.pool.as_deref(),
-        set: &args.set,
-    };
-    let (steps, notes) = recipe::read(&named)?;
+    let (steps, notes) = recipe::read(&args.recipe)?;
     for note in notes {
         output::complain(&format!("note: {}", printable(&note)));
     }
-    let refused = |error: Inexpressible| CliError::input(error.to_string()).at(args.method.clone()).hint(error.hint);
+    let refused =
+        |error: Inexpressible| CliError::input(error.to_string()).at(args.recipe.method.clone()).hint(error.hint);
     let mut documents = Vec::with_capacity(steps.len());
     for step in steps {
         let mut document: Document = match step.work {

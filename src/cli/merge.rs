@@ -4,7 +4,7 @@ use super::args::Merge;
 use super::error::CliError;
 use super::output;
 use super::progress::Line;
-use super::recipe::{self, Named, Step, Work};
+use super::recipe::{self, Step, Work};
 use super::signals::{Signals, watch};
 use super::size;
 use crate::cancel::Cancel;
@@ -19,14 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub fn run(args: &Merge) -> Result<(), CliError> {
-    let named = Named {
-        recipe: &args.method,
-        base: args.base.as_deref(),
-        experts: &args.expert,
-        pool: args.pool.as_deref(),
-        set: &args.set,
-    };
-    let (steps, notes) = recipe::read(&named)?;
+    let (steps, notes) = recipe::read(&args.recipe)?;
     let mut line = Line::new(args.quiet);
     for note in &notes {
         line.note(&format!("note: {}", printable(note)));

@@ -1,5 +1,6 @@
 //! What is to be merged, from what a person names: a method, a preset, a recipe of ours or of another program.
 
+use super::args::Recipe;
 use super::error::CliError;
 use crate::engine::document::{Document, Loaded, Plain, Source, read_pool};
 use crate::engine::{Preset, Problem};
@@ -7,16 +8,6 @@ use crate::fusion::{Method, find};
 use crate::params::{ParamError, ParamSet};
 use crate::weights::DType;
 use std::path::Path;
-
-/// What the arguments of a command say of it.
-pub struct Named<'a> {
-    /// A method, a preset, or a file.
-    pub recipe: &'a str,
-    pub base: Option<&'a str>,
-    pub experts: &'a [String],
-    pub pool: Option<&'a Path>,
-    pub set: &'a [String],
-}
 
 /// One merge.
 #[derive(Debug, Clone)]
@@ -35,24 +26,23 @@ pub enum Work {
 }
 
 /// Reads what is named; notes say what of it has no effect.
-pub fn read(named: &Named<'_>) -> Result<(Vec<Step>, Vec<String>), CliError> {
-    let path = Path::new(named.recipe);
+pub fn read(named: &Recipe) -> Result<(Vec<Step>, Vec<String>), CliError> {
+    let path = Path::new(&named.method);
     if Loaded::is_document(path) || is_recipe(path) {
         return from_file(named, path);
     }
-    let (method, mut params, models) = match Preset::resolve(named.recipe) {
+    let (method, mut params, models) = match Preset::resolve(&named.method) {
         Ok(preset) => (preset.method(), preset.params().clone(), preset.models().cloned()),
-        Err(error) if matches!(*error.problem, Problem::NoSuchPreset { .. }) && find(named.recipe).is_ok() => {
-            let method = find(named.recipe)?;
+        Err(error) if matches!(*error.problem, Problem::NoSuchPreset { .. }) && find(&named.method).is_ok() => {
+            let method = find(&named.method)?;
             (method, ParamSet::defaults(method.specs), None)
         }
         Err(error) => return Err(error.into()),
     };
-    set(method, &mut params, named.set)?;
-    let mut plain =
-        Plain { method, params, base: named.base.map(str::to_owned), experts: named.experts.to_vec(), dtype: None };
+    set(method, &mut params, &named.set)?;
+    let mut plain = Plain { method, params, base: named.base.clone(), experts: named.expert.clone(), dtype: None };
     let mut notes = Vec::new();
-    if let Some(pool) = named.pool {
+    if let Some(pool) = &named.pool {
         let (pool, more) = read_pool(pool)?;
         notes = more;
         plain.base = pool.base;
@@ -75,13 +65,13 @@ fn is_recipe(path: &Path) -> bool {
     toml && small && std::fs::read_to_string(path).is_ok_and(begins)
 }
 
-fn from_file(named: &Named<'_>, path: &Path) -> Result<(Vec<Step>, Vec<String>), CliError> {
-    if named.base.is_some() || !named.experts.is_empty() {
+fn from_file(named: &Recipe, path: &Path) -> Result<(Vec<Step>, Vec<String>), CliError> {
+    if named.base.is_some() || !named.expert.is_empty() {
         return Err(CliError::input("the recipe names its models itself")
-            .at(named.recipe)
+            .at(named.method.clone())
             .hint("leave --base and --expert out; a method of FusionBench takes its models by --pool FILE"));
     }
-    let loaded = Loaded::load(path, named.pool)?;
+    let loaded = Loaded::load(path, named.pool.as_deref())?;
     let work = |document: Document| match document.plain() {
         Some(plain) => Work::Plain(plain),
         None => Work::Document(Box::new(document)),
@@ -95,11 +85,11 @@ fn from_file(named: &Named<'_>, path: &Path) -> Result<(Vec<Step>, Vec<String>),
         // The last is written to --out, whatever it is called.
         last.name = None;
         match &mut last.work {
-            Work::Plain(plain) => set(plain.method, &mut plain.params, named.set)?,
+            Work::Plain(plain) => set(plain.method, &mut plain.params, &named.set)?,
             Work::Document(_) if named.set.is_empty() => {}
             Work::Document(_) => {
                 return Err(CliError::input("--set changes one value for all tensors, and this recipe has several")
-                    .at(named.recipe)
+                    .at(named.method.clone())
                     .hint("change the recipe; `fusebench import` prints it in TOML"));
             }
         }
