@@ -10,7 +10,7 @@ use crate::engine::merge::open_all;
 use crate::fusion::{Divergence, Pool, divergence, effective_rank};
 use crate::weights::{Checkpoint, TensorInfo, align};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Below this median cosine between the matrices of two models they are not related: independent weights have 0.
 const UNRELATED: f64 = 0.3;
@@ -40,10 +40,8 @@ impl Models {
         let Some(base) = base else { return Err(EngineError::NothingToCompare) };
         let experts: Vec<(String, Checkpoint)> =
             experts.into_iter().map(|input| (input.name, input.checkpoint)).collect();
-        let folder = |model: &Checkpoint| model.folder().map(|folder| folder.to_owned());
-        let folders: Vec<(&str, Option<PathBuf>)> = experts.iter().map(|(n, e)| (n.as_str(), folder(e))).collect();
-        let folders: Vec<(&str, Option<&std::path::Path>)> =
-            folders.iter().map(|(name, folder)| (*name, folder.as_deref())).collect();
+        let folders: Vec<(&str, Option<&Path>)> =
+            experts.iter().map(|(name, expert)| (name.as_str(), expert.folder())).collect();
         let mut alarms = structure::vocabularies(base.checkpoint.folder(), &folders);
         alarms.extend(structure::tied(&base.checkpoint, &experts));
         let mut models: Vec<Checkpoint> =
