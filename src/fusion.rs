@@ -43,6 +43,6 @@ pub use linear::{LinearPlan, Origin};
 pub use masks::{MaskSource, SeededMasks};
 pub use method::{Family, Fused, Method, Needs};
 pub use per_task::{Own, PER_TASK, PerTask, Storage};
-pub use pool::{Groups, Pool};
+pub use pool::{Groups, Pool, layer};
 pub use registry::{METHODS, find, methods};
 pub use similarity::{Similarity, similarity};

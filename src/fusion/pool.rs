@@ -179,9 +179,17 @@ impl Groups {
     }
 }
 
-/// The number after `layers`, `layer`, `h`, `block` or `blocks` in a dotted name.
+/// The path before a layer's number, the number, and what follows it: `encoder.block`, 3 and `fc.weight` of
+/// `encoder.block.3.fc.weight`.
+#[must_use]
+pub fn layer(name: &str) -> Option<(&str, usize, &str)> {
+    let (start, number) = layer_part(name)?;
+    let rest = &name[start + number.len()..];
+    Some((&name[..start - 1], number.parse().ok()?, rest.strip_prefix('.').unwrap_or(rest)))
+}
+
 fn layer_number(name: &str) -> Option<usize> {
-    layer_part(name)?.1.parse().ok()
+    layer(name).map(|(_, number, _)| number)
 }
 
 /// The layer's number, and the name with a star in its place, which tensors of other layers share.
@@ -191,7 +199,7 @@ pub(super) fn split_layer(name: &str) -> Option<(usize, String)> {
     Some((layer, format!("{}*{}", &name[..start], &name[start + number.len()..])))
 }
 
-/// What stands for the number, and where it begins.
+/// What stands after `layers`, `layer`, `h`, `block`, `blocks` or `resblocks` in a dotted name, and where it begins.
 fn layer_part(name: &str) -> Option<(usize, &str)> {
     let mut start = 0;
     let mut after_mark = false;

@@ -1,6 +1,8 @@
 //! The safetensors reader, the index of a sharded folder, and adapters.
 
 use crate::fuzz;
+use fusebench::cancel::Cancel;
+use fusebench::engine::inspect::inspect;
 use fusebench::weights::{Checkpoint, DType, Data, Source, StateDict, Tensor, write_safetensors};
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,9 +71,8 @@ fn read_all(checkpoint: &Checkpoint) {
     let _ = checkpoint.fingerprint();
 }
 
-#[test]
-fn safetensors() {
-    let corpus = [
+fn corpus() -> [Vec<u8>; 7] {
+    [
         file(
             r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"F16","shape":[3],"data_offsets":[16,22]},"n":{"dtype":"I64","shape":[],"data_offsets":[22,30]}}"#,
             30,
@@ -84,13 +85,32 @@ fn safetensors() {
         file("{}", 0),
         b"PK\x03\x04archive/data.pkl".to_vec(),
         b"\x80\x02}q\x00.".to_vec(),
-    ];
-    fuzz("safetensors", &corpus, WORDS, |bytes| {
+        file(
+            r#"{"h.0.w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"h.1.w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},"encoder.layers.2":{"dtype":"F16","shape":[1],"data_offsets":[16,18]}}"#,
+            18,
+        ),
+    ]
+}
+
+#[test]
+fn safetensors() {
+    fuzz("safetensors", &corpus(), WORDS, |bytes| {
         let source = Source::Owned(relength(bytes).into());
         match Checkpoint::from_source("fuzz.safetensors", source) {
             Ok(checkpoint) => read_all(&checkpoint),
             Err(error) => assert!(error.to_string().contains("fuzz.safetensors") && !error.hint().is_empty()),
         }
+    });
+}
+
+#[test]
+fn inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let given = path.display().to_string();
+    fuzz("inspect", &corpus(), WORDS, |bytes| {
+        fs::write(&path, relength(bytes)).unwrap();
+        let _ = inspect(&given, None, true, &Cancel::default(), &mut |_, _| {});
     });
 }
 

@@ -1,6 +1,6 @@
 //! The tensors of a model by block: the numbered layers of each of its stacks, and what lies before, after and between.
 
-use crate::fusion::Groups;
+use crate::fusion::{Groups, layer};
 use crate::weights::TensorInfo;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ impl Blocks {
             return Self::by(tensors, groups.names().to_vec(), |name| groups.index(name));
         }
         let label = |name: &str| match layer(name) {
-            Some((stack, number)) if !stacks.is_empty() => (short(stack, &stacks), Some(number)),
+            Some((stack, number, _)) if !stacks.is_empty() => (short(stack, &stacks), Some(number)),
             _ => (top(name, &stacks).to_owned(), None),
         };
         // By stack in the order of first appearance; within it first what has no number, then the layers.
@@ -62,20 +62,6 @@ impl Blocks {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.names.iter().map(String::as_str).zip(self.members.iter().map(Vec::as_slice))
     }
-}
-
-/// The path before a layer's number, and the number: `encoder.block` and 3 of `encoder.block.3.fc.weight`.
-pub(super) fn layer(name: &str) -> Option<(&str, usize)> {
-    let mut start = 0;
-    for part in name.split('.') {
-        let end = start + part.len();
-        if matches!(part, "layers" | "layer" | "h" | "block" | "blocks" | "resblocks") {
-            let number = name.get(end + 1..)?.split('.').next()?.parse().ok()?;
-            return Some((&name[..end], number));
-        }
-        start = end + 1;
-    }
-    None
 }
 
 /// What tells a stack from the others: the first part of its path in which not all agree.
@@ -148,6 +134,7 @@ mod tests {
         assert_eq!(blocks(&["conv1.weight", "fc.bias", "fc.weight"]), ["conv1 1", "fc 2"]);
         assert_eq!(blocks(&[]), Vec::<String>::new());
         assert_eq!(layer("x.layers.y"), None);
-        assert_eq!(layer("layers.12.a"), Some(("layers", 12)));
+        assert_eq!(layer("layers.12.a"), Some(("layers", 12, "a")));
+        assert_eq!(layer("h.0"), Some(("h", 0, "")));
     }
 }

@@ -1,12 +1,12 @@
 //! What one checkpoint holds.
 
 use super::alarms::{Alarm, Kind, count};
-use super::blocks::{Blocks, layer};
+use super::blocks::Blocks;
 use super::facts::{self, AdapterFacts, ConfigFact, Origin};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::engine::merge::{Input, open};
-use crate::fusion::Patterns;
+use crate::fusion::{Patterns, layer};
 use crate::weights::{Checkpoint, Location, Stats, TensorRef, Tie, is_adapter, ties};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -178,10 +178,7 @@ fn blocks(checkpoint: &Checkpoint, tensors: &[TensorSummary]) -> Vec<BlockSummar
     let mut summaries: Vec<BlockSummary> = Vec::new();
     let blocks = Blocks::of(checkpoint.tensors());
     // What a member is within its block: its name below the layer's number, its shape and dtype.
-    let below = |name: &str| match layer(name) {
-        Some((stack, number)) => name[stack.len() + number.to_string().len() + 2..].to_owned(),
-        None => name.to_owned(),
-    };
+    let below = |name: &str| layer(name).map_or(name, |(_, _, rest)| rest).to_owned();
     let mut ends: Vec<String> = Vec::new();
     for (name, members) in blocks.iter() {
         let floats = |&&at: &&usize| checkpoint.tensors()[at].dtype.is_float();

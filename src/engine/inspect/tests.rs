@@ -107,6 +107,14 @@ fn found(diff: &Diff) -> Vec<(Severity, Kind, &str)> {
 }
 
 #[test]
+fn names_that_end_with_a_layers_number_are_names() {
+    let world = World::new();
+    world.write("odd", ["h.0", "h.1", "h.é"].map(|name| tensor(name, &[2], vec![1.0, 2.0])).into());
+    let found = look(&world.text("odd"), None, true);
+    assert_eq!(found.blocks.iter().map(|block| block.tensors).sum::<usize>(), 3);
+}
+
+#[test]
 fn fine_tuned_models_raise_no_alarm_and_have_the_measures_that_they_were_made_with() {
     let diff = family().diff(&["a", "b"]);
     assert_eq!(diff.alarms, []);
