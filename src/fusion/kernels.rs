@@ -33,6 +33,7 @@ pub(super) mod superposition;
 pub(super) mod tall;
 pub(super) mod tensors;
 pub(super) mod ties;
+mod tridiagonal;
 pub(super) mod vectors;
 pub(super) mod vote;
 pub(super) mod wide;

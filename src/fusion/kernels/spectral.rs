@@ -141,7 +141,7 @@ pub(in crate::fusion) fn leading(a: MatRef<'_, f64>, k: usize) -> Result<Svd> {
         return Ok(Svd::zero(a.nrows(), n, k));
     }
     let (squares, v) = eigen(&gram(a), k)?;
-    let (largest, smallest) = (squares[n - 1], squares[n - k]);
+    let (largest, smallest) = (squares[squares.len() - 1], squares[squares.len() - k]);
     if largest <= 0.0 {
         return Ok(Svd::zero(a.nrows(), n, k));
     }
