@@ -4,12 +4,12 @@ use super::args::Merge;
 use super::error::CliError;
 use super::output;
 use super::progress::Line;
-use super::recipe::{self, Step, Work};
+use super::recipe::{self, Step};
 use super::signals::{Signals, watch};
 use super::size;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::engine::merge::{Input, Inputs, MergeJob, MergePlan, Merged, Options, default_memory, merge};
+use crate::engine::merge::{Input, Inputs, MergeJob, MergePlan, Merged, Options, Work, default_memory, merge_all};
 use crate::fusion::{Method, PER_TASK};
 use crate::params::ParamSet;
 use crate::text::printable;
@@ -75,14 +75,16 @@ fn merge_step(
         scratch: out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
     };
     let (inputs, params, document) = match step.work {
-        Work::Plain(plain) => (Inputs::open_with(plain.base.as_deref(), &plain.experts, &options)?, plain.params, None),
-        Work::Document(document) => {
+        recipe::Work::Plain(plain) => {
+            (Inputs::open_with(plain.base.as_deref(), &plain.experts, &options)?, plain.params, None)
+        }
+        recipe::Work::Document(document) => {
             (Inputs::of_document(&document, None, &options)?, ParamSet::default(), Some(*document))
         }
     };
     *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs.clone());
     let results = results(method, &inputs, out, step_name.is_some() || document.is_some())?;
-    let mut job = MergeJob {
+    let job = MergeJob {
         method,
         params,
         task: None,
@@ -100,35 +102,32 @@ fn merge_step(
         let folder = out.to_string_lossy();
         line.note(&format!("plan: {PER_TASK}; {} folders in {}", results.len(), printable(&folder)));
     }
-    let mut reports = Vec::new();
-    for (task, out) in results {
-        job.task = task;
-        let plan = MergePlan::new(&job, &inputs, Some(&out))?;
-        line.note(&describe(&job, &inputs, &plan, &out));
-        if args.dry_run {
-            reports.push(report(&job, &plan, &out, None, Duration::ZERO));
-            continue;
-        }
-        let start = Instant::now();
+    let work = |(task, out): (Option<String>, PathBuf)| {
+        let job = MergeJob { task, ..job.clone() };
+        MergePlan::new(&job, &inputs, Some(&out)).map(|plan| Work { job, plan, out })
+    };
+    let works: Vec<Work> = results.into_iter().map(work).collect::<Result<_, _>>()?;
+    line.note(&describe(&works, &inputs, out));
+    let start = Instant::now();
+    let merged = if args.dry_run {
+        None
+    } else {
         let mut progress = |done: u64, total: u64| line.draw(&status(done, total, start.elapsed()));
-        let merged = merge(&job, &inputs, &plan, &out, cancel, &mut progress);
+        let merged = merge_all(&works, &inputs, cancel, &mut progress);
         line.clear();
         signals.check().map_err(|error| {
             if merged.is_ok() { error } else { error.hint("the same command goes on where it was stopped") }
         })?;
-        let merged = merged?;
-        line.note(&sentence(&merged, &out, start.elapsed()));
-        reports.push(report(&job, &plan, &out, Some(&merged), start.elapsed()));
+        Some((merged?, start.elapsed()))
+    };
+    if let Some((merged, elapsed)) = &merged {
+        for sentence in sentences(&works, merged, out, *elapsed) {
+            line.note(&sentence);
+        }
     }
     // Only the last merge is the result.
     if args.json && out == args.out {
-        match reports.pop() {
-            Some(one) if !method.is_per_task() => output::json(&one)?,
-            last => {
-                reports.extend(last);
-                output::json(&json!({ "method": method.id, "note": PER_TASK, "models": reports }))?;
-            }
-        }
+        output::json(&report(method, &works, merged.as_ref()))?;
     }
     Ok(!args.dry_run || out.is_dir())
 }
@@ -163,7 +162,8 @@ fn results(
 type Watched = Arc<Mutex<Option<Inputs>>>;
 
 /// The plan, as it is printed before work starts.
-fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> String {
+fn describe(works: &[Work], inputs: &Inputs, out: &Path) -> String {
+    let Some(Work { job, plan, .. }) = works.first() else { return String::new() };
     let base = if inputs.base.is_some() { "base and " } else { "" };
     let free = plan.free.map_or_else(String::new, |free| format!(", {} free", size::show(free)));
     let models = match (inputs.experts.len(), &job.document) {
@@ -179,11 +179,11 @@ fn describe(job: &MergeJob, inputs: &Inputs, plan: &MergePlan, out: &Path) -> St
         plan.tensors,
         plan.parameters as f64 / 1e6,
         size::show(plan.read),
-        size::show(plan.written),
-        plan.files,
+        size::show(works.iter().map(|work| work.plan.written).sum()),
+        works.iter().map(|work| work.plan.files).sum::<usize>(),
         printable(&out.display().to_string()),
         size::show(plan.memory),
-        seconds(plan.seconds),
+        seconds(plan.seconds_for(works.len())),
     )
 }
 
@@ -206,31 +206,55 @@ fn seconds(seconds: f64) -> String {
     }
 }
 
-fn sentence(merged: &Merged, out: &Path, elapsed: Duration) -> String {
-    let out = printable(&out.display().to_string()).into_owned();
-    if merged.existed {
-        return format!("{out} is there already, from the same recipe and the same models");
-    }
-    let resumed = match merged.resumed {
+/// What became of the models, in sentences.
+fn sentences(works: &[Work], merged: &[Merged], out: &Path, elapsed: Duration) -> Vec<String> {
+    let show = |path: &Path| printable(&path.display().to_string()).into_owned();
+    let there = works.iter().zip(merged).filter(|(_, merged)| merged.existed);
+    let there = there
+        .map(|(work, _)| format!("{} is there already, from the same recipe and the same models", show(&work.out)));
+    let written: Vec<&Merged> = merged.iter().filter(|merged| !merged.existed).collect();
+    let [resumed, tensors] = written.iter().fold([0, 0], |[a, b], one| [a + one.resumed, b + one.tensors]);
+    let resumed = match resumed {
         0 => String::new(),
-        tensors => format!("; {tensors} of {} tensors were there from an interrupted run", merged.tensors),
+        resumed => format!("; {resumed} of {tensors} tensors were there from an interrupted run"),
     };
-    format!("wrote {out} in {}{resumed}", seconds(elapsed.as_secs_f64()))
+    let elapsed = seconds(elapsed.as_secs_f64());
+    let written = match (written.len(), works) {
+        (0, _) => None,
+        (1, [work]) => Some(format!("wrote {} in {elapsed}{resumed}", show(&work.out))),
+        (models, _) => Some(format!("wrote {models} models to {} in {elapsed}{resumed}", show(out))),
+    };
+    there.chain(written).collect()
 }
 
-fn report(job: &MergeJob, plan: &MergePlan, out: &Path, merged: Option<&Merged>, elapsed: Duration) -> Json {
-    let mut report = json!({
-        "method": job.method.id,
-        "params": job.params,
-        "document": job.document,
-        "out": out,
-        "plan": plan,
-        "parents": merged.map(|merged| &merged.provenance),
-        "result": merged,
-        "seconds": merged.map(|_| elapsed.as_secs_f64()),
-    });
-    if let Some(task) = &job.task {
-        report["task"] = task.as_str().into();
+/// What `--json` prints: of one model, or of one for each task.
+fn report(method: &Method, works: &[Work], merged: Option<&(Vec<Merged>, Duration)>) -> Json {
+    let seconds = merged.map(|(_, elapsed)| elapsed.as_secs_f64());
+    let of = |(at, Work { job, plan, out }): (usize, &Work)| {
+        let merged = merged.and_then(|(merged, _)| merged.get(at));
+        let mut report = json!({
+            "method": job.method.id,
+            "params": job.params,
+            "document": job.document,
+            "out": out,
+            "plan": plan,
+            "parents": merged.map(|merged| &merged.provenance),
+            "result": merged,
+        });
+        if let Some(task) = &job.task {
+            report["task"] = task.as_str().into();
+        }
+        report
+    };
+    let mut models: Vec<Json> = works.iter().enumerate().map(of).collect();
+    match models.pop() {
+        Some(mut one) if !method.is_per_task() => {
+            one["seconds"] = seconds.into();
+            one
+        }
+        last => {
+            models.extend(last);
+            json!({ "method": method.id, "note": PER_TASK, "models": models, "seconds": seconds })
+        }
     }
-    report
 }

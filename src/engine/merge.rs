@@ -28,7 +28,7 @@ pub use parts::Part;
 pub use plan::{MergePlan, default_memory};
 pub use provenance::{Parent, Provenance};
 pub use reproduce::{Comparison, Difference, reproduce};
-pub use run::{Merged, merge};
+pub use run::{Merged, Work, merge, merge_all};
 pub(super) use tokenizer::Vocabulary;
 pub use vocabulary::Vocab;
 pub(super) use vocabulary::is_table;

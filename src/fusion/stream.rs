@@ -18,13 +18,14 @@ pub const PIECE: usize = 16 * CHUNK;
 /// Takes fused values, from several threads at once.
 pub trait Sink: Sync {
     /// Elements from `offset` on of the flattened tensor `tensor`, an index into the window's reference; f32, at most
-    /// [`PIECE`] of them, and every piece starts at a multiple of that.
+    /// [`PIECE`] of them, and every piece starts at a multiple of that. `model` is the place among the models that were
+    /// asked for; those of a piece come one after the other, from the first on.
     ///
     /// # Errors
     /// Whatever stops the fusion.
-    fn floats(&self, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError>;
+    fn floats(&self, model: usize, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError>;
 
-    /// A buffer that is passed through, whole.
+    /// A buffer that is passed through, whole; the same for all models.
     ///
     /// # Errors
     /// Whatever stops the fusion.
@@ -40,8 +41,8 @@ impl Method {
     }
 
     /// Fuses what `pool` shows (all of the models or a window) and hands it to `sink`: of a method with one model per
-    /// task, that of the expert in slot `expert`. What is linear is never held: each piece is computed in a cache and
-    /// handed on; so is a task's model.
+    /// task, those of the experts in the slots `experts`, of any other the one result. What is linear is never held: each
+    /// piece is computed in a cache and handed on; so are the tasks' models.
     ///
     /// # Errors
     /// As [`Method::run`]; a result that is not one set of weights; whatever the sink returns.
@@ -49,7 +50,7 @@ impl Method {
         &self,
         params: &ParamSet,
         pool: &Pool,
-        expert: Option<usize>,
+        experts: &[usize],
         cx: &mut Context<'_>,
         sink: &impl Sink,
     ) -> Result<(), FusionError> {
@@ -57,16 +58,18 @@ impl Method {
             Fused::Linear(plan) => {
                 let rows = rows(pool)?;
                 let table = plan.table(pool, &rows)?;
-                stream_chunks(&rows, cx, sink, |at, range, out, scratch| {
+                stream_chunks(&rows, 1, cx, sink, |_, at, range, out, scratch| {
                     plan.compute_chunk(&rows[at], &table[at], range, out, scratch);
                 })
             }
             Fused::PerTask(models) => {
-                let expert = expert.ok_or_else(|| self.not_streamed(PER_TASK))?;
+                if experts.is_empty() {
+                    return Err(self.not_streamed(PER_TASK));
+                }
                 let rows = rows(pool)?;
-                models.check(expert, &rows)?;
-                stream_chunks(&rows, cx, sink, |at, range, out, scratch| {
-                    models.compute_chunk(expert, &rows[at], at, range, out, scratch);
+                experts.iter().try_for_each(|&expert| models.check(expert, &rows))?;
+                stream_chunks(&rows, experts.len(), cx, sink, |model, at, range, out, scratch| {
+                    models.compute_chunk(experts[model], &rows[at], at, range, out, scratch);
                 })
             }
             Fused::Weights(mut weights) => {
@@ -89,7 +92,7 @@ impl Method {
                 pieces.collect::<Vec<_>>().into_par_iter().try_for_each(|(at, offset, values)| {
                     cancel.check()?;
                     match values {
-                        Ok(values) => sink.floats(at, offset, values),
+                        Ok(values) => sink.floats(0, at, offset, values),
                         Err(bytes) => sink.raw(at, bytes),
                     }
                 })
@@ -103,12 +106,13 @@ impl Method {
     }
 }
 
-/// Hands on the floats that `compute` writes, piece by piece, and the buffers of the reference.
+/// Hands on the floats that `compute` writes of each of so many `models`, piece by piece, and the buffers of the reference.
 fn stream_chunks(
     rows: &[Row<'_>],
+    models: usize,
     cx: &Context<'_>,
     sink: &impl Sink,
-    compute: impl Fn(usize, &Range<usize>, &mut [f32], &mut Scratch) + Sync,
+    compute: impl Fn(usize, usize, &Range<usize>, &mut [f32], &mut Scratch) + Sync,
 ) -> Result<(), FusionError> {
     let cancel = cx.cancel;
     let pieces = |(at, row): (usize, &Row<'_>)| -> Vec<(usize, usize, usize)> {
@@ -129,10 +133,13 @@ fn stream_chunks(
                 .raw(at, row.base.as_ref().or_else(|| row.experts.first()).map_or(&[][..], |tensor| tensor.raw()));
         }
         out.resize(end - start, 0.0);
-        for (index, out) in out.chunks_mut(CHUNK).enumerate() {
-            let from = start + index * CHUNK;
-            compute(at, &(from..from + out.len()), out, scratch);
+        for model in 0..models {
+            for (index, out) in out.chunks_mut(CHUNK).enumerate() {
+                let from = start + index * CHUNK;
+                compute(model, at, &(from..from + out.len()), out, scratch);
+            }
+            sink.floats(model, at, start, out)?;
         }
-        sink.floats(at, start, out)
+        Ok(())
     })
 }

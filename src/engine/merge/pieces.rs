@@ -14,16 +14,16 @@ pub(super) trait Target: Sync {
     fn put(&self, slot: usize, offset: u64, bytes: &[u8]) -> Result<(), WeightsError>;
 }
 
-/// One window on its way to a target.
+/// One window of a model, or of several that are made of the same inputs, on its way to their targets.
 pub(super) struct Pieces<'a, T> {
-    target: &'a T,
+    targets: &'a [&'a T],
     layout: &'a Layout,
     not_finite: NotFinite,
     /// Slots of the window's tensors …
     slots: &'a [usize],
     /// … and the same tensors of the part's models.
     inputs: Vec<Vec<TensorRef<'a>>>,
-    /// By tensor and block: of the result, and of each input.
+    /// By tensor and block: of each model, and then of each input.
     digests: Mutex<Vec<BTreeMap<usize, Vec<Digest>>>>,
 }
 
@@ -34,7 +34,7 @@ thread_local! {
 
 impl<'a, T: Target> Pieces<'a, T> {
     pub fn new(
-        target: &'a T,
+        targets: &'a [&'a T],
         layout: &'a Layout,
         not_finite: NotFinite,
         slots: &'a [usize],
@@ -44,7 +44,7 @@ impl<'a, T: Target> Pieces<'a, T> {
             part.models().map(|model| model.require(&layout.slots[slot].name)).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
-            target,
+            targets,
             layout,
             not_finite,
             slots,
@@ -53,43 +53,52 @@ impl<'a, T: Target> Pieces<'a, T> {
         })
     }
 
-    /// For every slot of the window, the digests of the result and of each input.
-    pub fn finish(self) -> Vec<(usize, Vec<Digest>)> {
+    /// For every model, for every slot of the window, the digests of the result and of each input.
+    pub fn finish(self) -> Vec<Vec<(usize, Vec<Digest>)>> {
         let digests = self.digests.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let models = self.inputs.first().map_or(0, Vec::len) + 1;
-        let joined = |blocks: BTreeMap<usize, Vec<Digest>>| {
-            (0..models).map(|model| Digest::join(blocks.values().map(|block| block[model]))).collect()
+        let models = self.targets.len();
+        let kinds = models + self.inputs.first().map_or(0, Vec::len);
+        let joined = |blocks: BTreeMap<usize, Vec<Digest>>| -> Vec<Digest> {
+            (0..kinds).map(|kind| Digest::join(blocks.values().filter_map(|block| block.get(kind).copied()))).collect()
         };
-        self.slots.iter().copied().zip(digests.into_iter().map(joined)).collect()
+        let digests: Vec<Vec<Digest>> = digests.into_iter().map(joined).collect();
+        let of = |model: usize| -> Vec<(usize, Vec<Digest>)> {
+            let own = digests.iter().map(|kinds| [&kinds[model..=model], &kinds[models..]].concat());
+            self.slots.iter().copied().zip(own).collect()
+        };
+        (0..models).map(of).collect()
     }
 
-    /// Hands on the bytes of one block and keeps its digests.
-    fn put(&self, tensor: usize, start: usize, length: usize, bytes: &[u8]) -> Result<(), FusionError> {
+    /// Hands on the bytes of one block of a model and keeps its digest; with the last model come those of the inputs.
+    fn put(&self, model: usize, tensor: usize, start: usize, length: usize, bytes: &[u8]) -> Result<(), FusionError> {
         let slot = self.slots[tensor];
-        let mut digests = Vec::with_capacity(self.inputs[tensor].len() + 1);
-        digests.push(Digest::of(bytes));
-        for input in &self.inputs[tensor] {
-            digests.push(input.digest(start..start + length));
+        let mut digests = vec![Digest::of(bytes)];
+        if model + 1 == self.targets.len() {
+            digests.extend(self.inputs[tensor].iter().map(|input| input.digest(start..start + length)));
         }
-        self.target.put(slot, (start * self.layout.slots[slot].dtype.size()) as u64, bytes)?;
+        self.targets[model].put(slot, (start * self.layout.slots[slot].dtype.size()) as u64, bytes)?;
         let mut all = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        all[tensor].insert(start, digests);
+        all[tensor].entry(start).or_default().extend(digests);
         Ok(())
     }
 }
 
 impl<T: Target> Sink for Pieces<'_, T> {
-    fn floats(&self, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError> {
+    fn floats(&self, model: usize, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError> {
         let slot = &self.layout.slots[self.slots[tensor]];
         settle(values, slot.dtype, self.not_finite)
             .map_err(|()| FusionError::NotFinite { tensor: slot.name.clone() })?;
-        BYTES.with_borrow_mut(|buffer| self.put(tensor, offset, values.len(), slot.dtype.encode_into(values, buffer)))
+        BYTES.with_borrow_mut(|buffer| {
+            self.put(model, tensor, offset, values.len(), slot.dtype.encode_into(values, buffer))
+        })
     }
 
     fn raw(&self, tensor: usize, bytes: &[u8]) -> Result<(), FusionError> {
         let size = self.layout.slots[self.slots[tensor]].dtype.size();
         for (at, block) in bytes.chunks(PIECE * size).enumerate() {
-            self.put(tensor, at * PIECE, block.len() / size, block)?;
+            for model in 0..self.targets.len() {
+                self.put(model, tensor, at * PIECE, block.len() / size, block)?;
+            }
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ use std::time::Instant;
 const WINDOW: usize = 4 << 20;
 /// What the program itself takes, with the survey of a method that needs one.
 const OWN: u64 = 64 << 20;
+/// Bytes a second that a disk is taken to write.
+const DISK: f64 = 5e8;
 
 /// A merge that can be started.
 #[derive(Debug, Clone, Serialize)]
@@ -108,6 +110,12 @@ impl MergePlan {
 }
 
 impl MergePlan {
+    /// Seconds for so many models at once that differ in nothing but the task, roughly.
+    #[must_use]
+    pub fn seconds_for(&self, models: usize) -> f64 {
+        self.seconds + models.saturating_sub(1) as f64 * self.written as f64 / DISK
+    }
+
     /// The windows of one part.
     pub(super) fn windows_of(&self, part: usize) -> impl Iterator<Item = &Vec<usize>> {
         self.windows.iter().filter(move |slots| slots.first().is_some_and(|&slot| self.part_of[slot] == part))
@@ -147,7 +155,6 @@ fn windows(lengths: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize
 /// Seconds, from how fast a little of the first model is read now and a disk that writes half a gigabyte a second.
 fn guess(inputs: &Inputs, read: u64, written: u64) -> f64 {
     const SAMPLE: usize = 16 << 20;
-    const DISK: f64 = 5e8;
     let Some(largest) = inputs.all().flat_map(|input| input.checkpoint.iter()).max_by_key(|tensor| tensor.raw().len())
     else {
         return 0.0;

@@ -92,7 +92,8 @@ pub fn reproduce(
         let mut cx = context(&job, &plan, cancel, &mut silent);
         for slots in plan.windows_of(part) {
             cancel.check()?;
-            for (slot, of_slot) in stream(&job, &plan, part, slots, &compare, &mut cx)? {
+            let fused = stream(&[&job], &plan, part, slots, &[&compare], &mut cx)?;
+            for (slot, of_slot) in fused.into_iter().flatten() {
                 done += layout.slots[slot].bytes;
                 digests[slot] = Some(of_slot);
             }

@@ -8,7 +8,7 @@ use crate::engine::EngineError;
 use crate::fusion::Context;
 use crate::weights::{Checkpoint, Digest, Draft, WeightsError, fingerprint, tidy_journal};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of a merge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,14 @@ impl Target for Draft {
     }
 }
 
+/// A model to be made, and the folder where it goes.
+#[derive(Debug, Clone)]
+pub struct Work {
+    pub job: MergeJob,
+    pub plan: MergePlan,
+    pub out: PathBuf,
+}
+
 /// Merges `inputs` into the folder `out`; `progress` is called with bytes written, of all.
 ///
 /// Killed, it goes on at the first missing tensor when it is called again; cancelled too. After any other error nothing
@@ -43,21 +51,62 @@ pub fn merge(
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Merged, EngineError> {
-    if let Some(merged) = is_done(job, inputs, plan, out, cancel)? {
-        tidy_journal(out);
-        return Ok(merged);
-    }
+    let work = Work { job: job.clone(), plan: plan.clone(), out: out.to_owned() };
+    let merged = merge_all(&[work], inputs, cancel, progress)?;
+    merged.into_iter().next().ok_or_else(|| EngineError::Panic("nothing was merged".to_owned()))
+}
+
+/// Makes several models at once that differ in nothing but the task, as [`merge`] makes one: the inputs are read, and
+/// what the tasks share is computed, once for all of them.
+///
+/// # Errors
+/// As [`merge`]. Models that were whole before an error are in their places.
+pub fn merge_all(
+    works: &[Work],
+    inputs: &Inputs,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<Merged>, EngineError> {
     let identities: String = inputs.all().map(|input| input.checkpoint.identity()).collect();
-    let mut draft = Draft::open(out, plan.layout.clone(), &identities)?;
-    let resumed = draft.done().iter().flatten().count();
-    match fill(job, inputs, plan, &mut draft, cancel, progress) {
+    let mut all: Vec<Option<Merged>> = Vec::with_capacity(works.len());
+    let (mut missing, mut drafts) = (Vec::new(), Vec::new());
+    for (at, work) in works.iter().enumerate() {
+        let done = is_done(work, inputs, cancel)?;
+        if done.is_some() {
+            tidy_journal(&work.out);
+        } else {
+            missing.push(at);
+        }
+        all.push(done);
+    }
+    for work in missing.iter().map(|&at| &works[at]) {
+        match Draft::open(&work.out, work.plan.layout.clone(), &identities) {
+            Ok(draft) => drafts.push(draft),
+            Err(error) => {
+                drafts.into_iter().for_each(Draft::abandon);
+                return Err(error.into());
+            }
+        }
+    }
+    let resumed: Vec<usize> = drafts.iter().map(|draft| draft.done().iter().flatten().count()).collect();
+    let wanted: Vec<&Work> = missing.iter().map(|&at| &works[at]).collect();
+    match fill(&wanted, inputs, &mut drafts, cancel, progress) {
         Ok(()) => {}
         Err(error) if error.is_cancelled() => return Err(error),
         Err(error) => {
-            draft.abandon();
+            drafts.into_iter().for_each(Draft::abandon);
             return Err(error);
         }
     }
+    for ((at, draft), resumed) in missing.into_iter().zip(drafts).zip(resumed) {
+        all[at] = Some(publish(&works[at], inputs, draft, resumed)?);
+    }
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// Puts a draft that is whole in its place.
+fn publish(work: &Work, inputs: &Inputs, draft: Draft, resumed: usize) -> Result<Merged, EngineError> {
+    let Work { job, plan, out } = work;
     let digests: Vec<Vec<Digest>> = draft.done().iter().flatten().cloned().collect();
     let provenance = Provenance::of(job, inputs).with_fingerprints(fingerprints(inputs, plan, &digests));
     // Fingerprints are of one length, so this is the same layout.
@@ -68,31 +117,39 @@ pub fn merge(
 }
 
 fn fill(
-    job: &MergeJob,
+    works: &[&Work],
     inputs: &Inputs,
-    plan: &MergePlan,
-    draft: &mut Draft,
+    drafts: &mut [Draft],
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), EngineError> {
-    let total: u64 = plan.layout.slots.iter().map(|slot| slot.bytes).sum();
-    let finished = |draft: &Draft| {
-        let done = draft.done().iter().zip(&plan.layout.slots).filter(|(done, _)| done.is_some());
-        done.map(|(_, slot)| slot.bytes).sum()
+    // They differ in the task, which nothing here depends on.
+    let Some(&Work { job, plan, .. }) = works.first() else { return Ok(()) };
+    let jobs: Vec<&MergeJob> = works.iter().map(|work| &work.job).collect();
+    let of_one: u64 = plan.layout.slots.iter().map(|slot| slot.bytes).sum();
+    let total = of_one * works.len() as u64;
+    let finished = |drafts: &[Draft]| {
+        let done = drafts.iter().flat_map(|draft| draft.done().iter().zip(&plan.layout.slots));
+        done.filter(|(done, _)| done.is_some()).map(|(_, slot)| slot.bytes).sum()
     };
-    progress(finished(draft), total);
+    progress(finished(drafts), total);
     for part in 0..plan.parts.len() {
         let mut silent = |_, _| {};
         let mut cx = context(job, plan, cancel, &mut silent);
         for window in plan.windows_of(part) {
-            let slots: Vec<usize> = window.iter().copied().filter(|&slot| draft.done()[slot].is_none()).collect();
+            // What one of them lacks is written to all: the same bytes once more.
+            let lacking = |&slot: &usize| drafts.iter().any(|draft| draft.done()[slot].is_none());
+            let slots: Vec<usize> = window.iter().copied().filter(lacking).collect();
             if slots.is_empty() {
                 continue;
             }
-            let digests = stream(job, plan, part, &slots, &*draft, &mut cx)?;
+            let targets: Vec<&Draft> = drafts.iter().collect();
+            let digests = stream(&jobs, plan, part, &slots, &targets, &mut cx)?;
             inputs.check_unchanged()?;
-            draft.finish(digests)?;
-            progress(finished(draft), total);
+            for (draft, digests) in drafts.iter_mut().zip(digests) {
+                draft.finish(digests)?;
+            }
+            progress(finished(drafts), total);
         }
     }
     cancel.check()?;
@@ -112,22 +169,24 @@ pub(super) fn context<'a>(
     cx
 }
 
-/// Fuses some slots of a part and hands them to `target`; their digests come back.
+/// Fuses some slots of a part for jobs that differ in the task, and hands each job's to its target; for each of them the
+/// digests come back.
 pub(super) fn stream<T: Target>(
-    job: &MergeJob,
+    jobs: &[&MergeJob],
     plan: &MergePlan,
     part: usize,
     slots: &[usize],
-    target: &T,
+    targets: &[&T],
     cx: &mut Context<'_>,
-) -> Result<Vec<(usize, Vec<Digest>)>, EngineError> {
+) -> Result<Vec<Vec<(usize, Vec<Digest>)>>, EngineError> {
     let names: Vec<&str> = slots.iter().map(|&slot| plan.layout.slots[slot].name.as_str()).collect();
     let part = &plan.parts[part];
     let window = part.pool.window(names.iter().copied());
-    let pieces = Pieces::new(target, &plan.layout, job.not_finite, slots, part)?;
+    let not_finite = jobs.first().map_or(NotFinite::Error, |job| job.not_finite);
+    let pieces = Pieces::new(targets, &plan.layout, not_finite, slots, part)?;
     let slot = |task: &String| part.pool.experts().iter().position(|(name, _)| name == task);
-    let expert = job.task.as_ref().and_then(slot);
-    part.method.stream(&part.params, &window, expert, cx, &pieces)?;
+    let experts: Option<Vec<usize>> = jobs.iter().map(|job| job.task.as_ref().and_then(slot)).collect();
+    part.method.stream(&part.params, &window, &experts.unwrap_or_default(), cx, &pieces)?;
     Ok(pieces.finish())
 }
 
@@ -145,14 +204,9 @@ pub(super) fn fingerprints(inputs: &Inputs, plan: &MergePlan, digests: &[Vec<Dig
     (0..inputs.all().count()).map(of).collect()
 }
 
-/// Whether `out` is the result already: of the same recipe and of parents with the same contents.
-fn is_done(
-    job: &MergeJob,
-    inputs: &Inputs,
-    plan: &MergePlan,
-    out: &Path,
-    cancel: &Cancel,
-) -> Result<Option<Merged>, EngineError> {
+/// Whether its folder is the result already: of the same recipe and of parents with the same contents.
+fn is_done(work: &Work, inputs: &Inputs, cancel: &Cancel) -> Result<Option<Merged>, EngineError> {
+    let Work { job, plan, out } = work;
     let Ok(existing) = Checkpoint::open(out) else { return Ok(None) };
     let Ok(recorded) = Provenance::read(&existing) else { return Ok(None) };
     let blank =

@@ -266,6 +266,43 @@ fn cancelled_it_goes_on_where_it_stopped_and_ends_the_same() {
 }
 
 #[test]
+fn models_of_several_tasks_are_made_in_one_pass_and_gone_on_with() {
+    let world = World::new();
+    let inputs = world.inputs();
+    let work = |folder: &str, task: &str| {
+        let job = MergeJob { task: Some(task.to_owned()), ..job("emr", &[]) };
+        let plan = MergePlan::new(&job, &inputs, None).unwrap();
+        let plan = MergePlan { windows: (0..plan.layout.slots.len()).map(|at| vec![at]).collect(), ..plan };
+        Work { job, plan, out: world.path(&format!("{folder}/{task}")) }
+    };
+    let works = ["a", "b"].map(|task| work("all", task));
+    // One is whole already, another was stopped after some tensors.
+    merge_all(&works[..1], &inputs, &Cancel::default(), &mut |_, _| {}).unwrap();
+    let cancel = Cancel::default();
+    let mut calls = 0;
+    let mut stop = |_, _| {
+        calls += 1;
+        if calls == 3 {
+            cancel.cancel();
+        }
+    };
+    assert!(merge_all(&works, &inputs, &cancel, &mut stop).unwrap_err().is_cancelled());
+    let mut seen = (0, 0);
+    let merged = merge_all(&works, &inputs, &Cancel::default(), &mut |done, total| seen = (done, total)).unwrap();
+    assert!(merged[0].existed && !merged[1].existed && merged[1].resumed >= 2, "{merged:?}");
+    assert!(seen.0 == seen.1 && seen.1 > 0, "{seen:?}");
+    // At once, with neither there before, and one by one: the same bytes.
+    let fresh = ["a", "b"].map(|task| work("fresh", task));
+    merge_all(&fresh, &inputs, &Cancel::default(), &mut |_, _| {}).unwrap();
+    for (task, one) in ["a", "b"].map(|task| (task, work("one", task))) {
+        merge_all(&[one], &inputs, &Cancel::default(), &mut |_, _| {}).unwrap();
+        let [all, fresh, one] = ["all", "fresh", "one"]
+            .map(|folder| fs::read(world.path(&format!("{folder}/{task}/model.safetensors"))).unwrap());
+        assert!(all == fresh && fresh == one, "{task}");
+    }
+}
+
+#[test]
 fn too_little_memory_and_methods_without_weights_are_refused_before_work() {
     let world = World::new();
     let inputs = world.inputs();

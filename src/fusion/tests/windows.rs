@@ -12,18 +12,18 @@ use std::sync::Mutex;
 /// What a stream hands out, as bytes by tensor name.
 struct Collect<'a> {
     names: Vec<&'a str>,
-    seen: Mutex<BTreeMap<(String, usize), Vec<u8>>>,
+    seen: Mutex<Bytes>,
 }
 
 impl Sink for Collect<'_> {
-    fn floats(&self, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError> {
+    fn floats(&self, model: usize, tensor: usize, offset: usize, values: &mut [f32]) -> Result<(), FusionError> {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert!(self.seen.lock().unwrap().insert((self.names[tensor].to_owned(), offset), bytes).is_none());
+        assert!(self.seen.lock().unwrap().insert((model, self.names[tensor].to_owned(), offset), bytes).is_none());
         Ok(())
     }
 
     fn raw(&self, tensor: usize, bytes: &[u8]) -> Result<(), FusionError> {
-        assert!(self.seen.lock().unwrap().insert((self.names[tensor].to_owned(), 0), bytes.to_vec()).is_none());
+        assert!(self.seen.lock().unwrap().insert((0, self.names[tensor].to_owned(), 0), bytes.to_vec()).is_none());
         Ok(())
     }
 }
@@ -56,11 +56,12 @@ fn model(seed: usize) -> Checkpoint {
     checkpoint(tensors)
 }
 
-type Bytes = BTreeMap<(String, usize), Vec<u8>>;
+/// By model, tensor and offset.
+type Bytes = BTreeMap<(usize, String, usize), Vec<u8>>;
 
 /// The model fused in windows of `size` tensors; all at once for 0.
 fn fused(method: &Method, given: &[(&str, Value)], pool: &Pool, size: usize) -> Bytes {
-    let expert = method.is_per_task().then_some(pool.experts().len() - 1);
+    let experts: Vec<usize> = if method.is_per_task() { (0..pool.experts().len()).rev().collect() } else { Vec::new() };
     let (cancel, mut silent) = (Cancel::default(), |_, _| {});
     let mut cx = Context::new(&cancel, &mut silent).with_data(&Pretended);
     let names: Vec<&str> = pool.reference().unwrap().tensors().iter().map(|info| info.name.as_str()).collect();
@@ -68,14 +69,14 @@ fn fused(method: &Method, given: &[(&str, Value)], pool: &Pool, size: usize) -> 
     let mut all = Bytes::new();
     if size == 0 {
         let sink = Collect { names, seen: Mutex::default() };
-        method.stream(&params, pool, expert, &mut cx, &sink).unwrap();
+        method.stream(&params, pool, &experts, &mut cx, &sink).unwrap();
         return sink.seen.into_inner().unwrap();
     }
     // Not in the reference's order: that must make no difference either.
     let names: Vec<&str> = names.into_iter().rev().collect();
     for window in names.chunks(size) {
         let sink = Collect { names: window.to_vec(), seen: Mutex::default() };
-        method.stream(&params, &pool.window(window.iter().copied()), expert, &mut cx, &sink).unwrap();
+        method.stream(&params, &pool.window(window.iter().copied()), &experts, &mut cx, &sink).unwrap();
         all.extend(sink.seen.into_inner().unwrap());
     }
     all
