@@ -118,16 +118,24 @@ fn a_recipe_says_what_the_routers_are() {
         )
     };
     let mut seen = Vec::new();
-    for (out, mixture) in [("zero", "{ router = \"zero\" }"), ("one", "{ seed = 1 }"), ("two", "{ seed = 2 }")] {
+    for (out, mixture) in [
+        ("zero", "{ router = \"zero\" }"),
+        ("one", "{ seed = 1 }"),
+        ("two", "{ seed = 2 }"),
+        ("uniform", "{ router = \"uniform\" }"),
+    ] {
         fs::write(at.join("m.toml"), recipe(mixture)).unwrap();
         within(at, &["merge", "m.toml", "--out", out], 0);
         seen.push(routers(&check(at, out, &["math", "base"])));
     }
     assert!(seen[0].iter().all(|x| *x == 0.0) && seen[1] != seen[2], "{seen:?}");
+    // 1/√4, for PyTorch's initialisation of a linear layer of width 4.
+    let largest = seen[3].iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    assert!((0.25..=0.5).contains(&largest) && seen[3].iter().any(|x| *x < 0.0), "{seen:?}");
     for (mixture, expected) in [
         ("{ experts_per_token = 3 }", "there are 2"),
         ("{ copies = 0 }", "0 experts"),
-        ("{ router = \"hidden\" }", "`random` or `zero`"),
+        ("{ router = \"hidden\" }", "`random`, `normal`, `uniform` or `zero`"),
         ("{ kopies = 2 }", "did you mean `copies`?"),
     ] {
         fs::write(at.join("m.toml"), recipe(mixture)).unwrap();
@@ -137,6 +145,42 @@ fn a_recipe_says_what_the_routers_are() {
     fs::write(at.join("m.toml"), recipe("{}")).unwrap();
     let said = within(at, &["export", "m.toml", "--to", "mergekit"], 2);
     assert!(said.contains("mixture of experts"), "{said}");
+}
+
+#[test]
+fn mergekit_moes_own_form_is_read() {
+    let folder = models();
+    let at = folder.path();
+    let file = |gate: &str, more: &str| {
+        let experts = "experts:\n  - source_model: math\n    positive_prompts: [add]\n  - source_model: code\n    positive_prompts: [fn]\n";
+        fs::write(at.join("moe.yml"), format!("base_model: base\n{gate}dtype: bfloat16\n{experts}{more}")).unwrap();
+    };
+    file("gate_mode: random\n", "");
+    let said = within(at, &["merge", "moe.yml", "--out", "moe"], 0);
+    assert!(said.contains("line 6: `positive_prompts` has no effect on routers that are made at random"), "{said}");
+    let random = routers(&check(at, "moe", &["math", "code"]));
+    let square = random.iter().map(|x| x * x).sum::<f32>() / random.len() as f32;
+    assert!((0.3..3.0).contains(&square), "mergekit's have σ = 1: {random:?}");
+    assert_eq!(run(&["reproduce", at.join("moe").to_str().unwrap()]).code, 0);
+    // As a recipe of ours it says the same.
+    let recipe = command(&["import", "moe.yml"]).current_dir(at).output().unwrap();
+    fs::write(at.join("moe.toml"), recipe.stdout).unwrap();
+    within(at, &["merge", "moe.toml", "--out", "again"], 0);
+    assert_eq!(routers(&check(at, "again", &["math", "code"])), random);
+    for (gate, more, expected) in [
+        ("", "", "`gate_mode: hidden`, which prompts decide"),
+        ("gate_mode: cheap_embed\n", "", "gate_mode: random"),
+        ("gate_mode: rendom\n", "", "`gate_mode` cannot be `rendom`"),
+        ("gate_mode: random\n", "    residual_scale: 0.5\n", "only read at 1"),
+        ("gate_mode: random\n", "experts_per_token: 3\n", "there are 2"),
+        ("gate_mode: random\n", "architecture: qwen\n", "only `mixtral` is written"),
+        ("gate_mode: random\n", "shared_experts: [{source_model: base}]\n", "no shared experts"),
+    ] {
+        file(gate, more);
+        let said = within(at, &["merge", "moe.yml", "--out", "bad"], 2);
+        assert!(said.contains(expected) && said.contains("moe.yml:"), "{said}");
+        assert!(!at.join("bad").exists());
+    }
 }
 
 #[test]

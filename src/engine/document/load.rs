@@ -2,7 +2,7 @@
 
 use super::error::{DocumentError, Fault};
 use super::node::Node;
-use super::{Document, fusionbench, recipe, schema, toml, yaml};
+use super::{Document, fusionbench, mixture, recipe, schema, toml, yaml};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -76,7 +76,13 @@ impl Loaded {
         match kind(&nodes).map_err(|fault| fault.within(label))? {
             Dialect::FusionBench => Self::fusionbench(text, label, None, files),
             dialect => {
-                let read = |node: &Node| schema::read(node, false, &mut notes);
+                let read = |node: &Node| {
+                    if is_mixture(node) {
+                        mixture::read_mergekit(node, &mut notes)
+                    } else {
+                        schema::read(node, false, &mut notes)
+                    }
+                };
                 let documents: Result<Vec<Document>, Fault> = nodes.iter().map(read).collect();
                 let documents = documents.and_then(in_order).map_err(|fault| fault.within(label))?;
                 Ok(Self { label: label.to_owned(), dialect, documents, notes })
@@ -127,7 +133,7 @@ fn too_long() -> Fault {
 fn kind(nodes: &[Node]) -> Result<Dialect, Fault> {
     let Some(first) = nodes.first() else { return Err(Fault::nowhere("the file is empty")) };
     let maps: Vec<_> = nodes.iter().map(|node| node.map("the document")).collect::<Result<_, _>>()?;
-    if maps.iter().any(|map| map.has("merge_method")) {
+    if maps.iter().any(|map| map.has("merge_method")) || nodes.iter().any(is_mixture) {
         return Ok(Dialect::Mergekit);
     }
     if maps
@@ -139,6 +145,12 @@ fn kind(nodes: &[Node]) -> Result<Dialect, Fault> {
     Err(first
         .fault("neither mergekit's (`merge_method`) nor FusionBench's (`method`, `modelpool`)")
         .hint("see `fusebench import --help` for what is read"))
+}
+
+/// Whether a document is one of mergekit-moe.
+fn is_mixture(node: &Node) -> bool {
+    let has = |key: &str| node.map("the document").is_ok_and(|map| map.has(key));
+    has("experts") && !["merge_method", "_target_", "method", "modelpool"].into_iter().any(has)
 }
 
 /// Orders documents so that none needs a later one; the last is the one without a name, or the only one nobody needs.

@@ -1,8 +1,11 @@
 //! Models as experts behind routers: what a document says of it.
 
+mod mergekit;
+
 use super::error::Fault;
 use super::node::{Map, Node};
 use super::{Document, Source};
+pub(super) use mergekit::read as read_mergekit;
 use serde::{Deserialize, Serialize};
 
 /// More experts than any configuration has had.
@@ -28,6 +31,10 @@ pub struct Mixture {
 pub enum Router {
     /// Normal with σ = 0.02, as transformers initialises it.
     Random,
+    /// Normal with σ = 1, as mergekit's `random`.
+    Normal,
+    /// Uniform within ±1/√width, as PyTorch initialises a linear layer and mergekit's `uniform_random`.
+    Uniform,
     /// Zero: all experts count the same, and the first ones are taken.
     Zero,
 }
@@ -49,8 +56,10 @@ impl Mixture {
             None => Router::Random,
             Some(node) => match node.text("router")? {
                 "random" => Router::Random,
+                "normal" => Router::Normal,
+                "uniform" => Router::Uniform,
                 "zero" => Router::Zero,
-                _ => return Err(node.wrong("router", "`random` or `zero`")),
+                _ => return Err(node.wrong("router", "`random`, `normal`, `uniform` or `zero`")),
             },
         };
         Ok(mixture)

@@ -292,6 +292,28 @@ fn fusionbench_is_read_in_one_file_and_in_its_old_form() {
 }
 
 #[test]
+fn fusionbenchs_methods_with_a_model_for_each_task_are_read() {
+    let pool = "modelpool:\n  models:\n    _pretrained_: org/base\n    a: org/a\n    b: org/b\n";
+    for (method, id, set) in [
+        ("EMRMerging", "emr", ""),
+        ("TallMaskTaskArithmeticAlgorithm\n  tall_mask_lambda: 0.4\n  debug: 0", "tall_mask", "0.4"),
+        ("MagnitudeDiffPruningAlgorithm", "magnitude_diff_pruning", ""),
+    ] {
+        let plain = plain(&format!("method:\n  _target_: fusion_bench.method.{method}\n{pool}"));
+        assert_eq!(
+            (plain.method.id, plain.experts.as_slice()),
+            (id, &["a=org/a".to_owned(), "b=org/b".to_owned()][..])
+        );
+        assert!(plain.method.is_per_task());
+        if !set.is_empty() {
+            assert_eq!(plain.params.get("threshold").unwrap().to_string(), set);
+        }
+    }
+    let text = format!("method:\n  _target_: fusion_bench.method.TallMaskTaskArithmeticAlgorithm\n{pool}");
+    assert!(error(&text).contains("`tall_mask_lambda` is missing"), "{}", error(&text));
+}
+
+#[test]
 fn depth_upscaling_becomes_slices() {
     let loaded = load(
         "method: {_target_: DepthUpscalingAlgorithm, layer_indices: [0, \"range(0,2)\", 1]}\nmodelpool: {models: {_pretrained_: m}}\n",

@@ -19,7 +19,7 @@ use std::f64::consts::TAU;
 /// A feed-forward weight of Llama and Mistral, and its name in an expert of Mixtral.
 const WEIGHTS: [(&str, &str); 3] =
     [("mlp.gate_proj.weight", "w1"), ("mlp.down_proj.weight", "w2"), ("mlp.up_proj.weight", "w3")];
-/// Standard deviation of random routers.
+/// Standard deviation of routers as transformers initialises them.
 const SPREAD: f64 = 0.02;
 
 /// The number of experts in the result.
@@ -117,7 +117,9 @@ fn router_part(
         let dtype = base.require(existing)?.info.dtype.written();
         let values = match mixture.router {
             Router::Zero => vec![0.0; experts * hidden],
-            Router::Random => normal(mixture.seed, name, experts * hidden),
+            Router::Random => normal(mixture.seed, name, SPREAD, experts * hidden),
+            Router::Normal => normal(mixture.seed, name, 1.0, experts * hidden),
+            Router::Uniform => uniform(mixture.seed, name, (1.0 / *hidden as f64).sqrt(), experts * hidden),
         };
         let mut bytes = Vec::new();
         let bytes = dtype.encode_into(&values, &mut bytes).to_vec();
@@ -134,15 +136,22 @@ fn router_part(
 }
 
 /// Normal numbers (Box and Muller) that depend on nothing but seed and name.
-fn normal(seed: u64, name: &str, count: usize) -> Vec<f32> {
+fn normal(seed: u64, name: &str, spread: f64, count: usize) -> Vec<f32> {
     let mut stream = seeded::stream("router", seed, &[name.as_bytes()]);
     // In (0, 1]: its logarithm is finite.
     let mut uniform = || (f64::from(stream.next_u32()) + 1.0) / 4_294_967_296.0;
     let pair = |_| {
-        let (radius, angle) = (SPREAD * (-2.0 * uniform().ln()).sqrt(), TAU * uniform());
+        let (radius, angle) = (spread * (-2.0 * uniform().ln()).sqrt(), TAU * uniform());
         [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]
     };
     (0..count.div_ceil(2)).flat_map(pair).take(count).collect()
+}
+
+/// Uniform numbers within ±`limit` that depend on nothing but seed and name.
+fn uniform(seed: u64, name: &str, limit: f64, count: usize) -> Vec<f32> {
+    let mut stream = seeded::stream("router", seed, &[name.as_bytes()]);
+    let mut next = |_| (limit * (2.0 * f64::from(stream.next_u32()) / f64::from(u32::MAX) - 1.0)) as f32;
+    (0..count).map(&mut next).collect()
 }
 
 /// The configuration of Llama or Mistral as one of Mixtral.

@@ -234,6 +234,12 @@ pub(super) static PEERS: &[Peer] = &[
             field("full_matrices", "null_space", Default::Flag(false)),
         ],
     },
+    Peer { names: &["EMRMerging"], ours: "emr", fields: &[] },
+    Peer {
+        names: &["TallMaskTaskArithmeticAlgorithm"],
+        ours: "tall_mask",
+        fields: &[field("tall_mask_lambda", "threshold", Default::Needed)],
+    },
     Peer {
         names: &["MagnitudeDiffPruningAlgorithm"],
         ours: "magnitude_diff_pruning",
