@@ -133,7 +133,8 @@ fn heading(model: &Model, area: Rect, cx: &mut Cx<'_>) -> u16 {
         look => look.about(cx.charset).to_owned(),
     };
     let room = if area.height < LOW { 1 } else { 2 };
-    let lines = text::wrap(&about, usize::from(area.width));
+    // One line ends in an ellipsis where it is not enough.
+    let lines = if room == 1 { vec![about] } else { text::wrap(&about, usize::from(area.width)) };
     for (at, line) in lines.iter().take(room).enumerate() {
         text::line(cx, text::row(area, 1 + at as u16), line, cx.theme.text);
     }
