@@ -30,8 +30,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use calibration::{Calibration, Draw, Examples, Gram, Grams, Layout, Shown};
-pub use context::{Context, News};
+pub use calibration::{Calibration, Draw, Entropy, Examples, Gram, Grams, Layout, Shown, Slopes};
+pub use context::{Adapted, Context, News};
 pub use divergence::{Divergence, divergence};
 pub use effective_rank::{EffectiveRank, effective_rank};
 pub use ensemble::EnsembleRule;

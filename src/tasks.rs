@@ -1,6 +1,7 @@
 //! Data sets: what they are about, their splits, how images become model input, how answers are scored.
 
 pub mod metrics;
+pub mod objective;
 pub mod preprocess;
 
 use serde::{Deserialize, Serialize};

@@ -11,15 +11,19 @@
 //! | `work` | what is computed of a few batches |
 //! | `compute` | computing it |
 //! | `executor` | who computes it |
+//! | `tracked` | slopes |
+//! | `memo` | what need not be computed again |
 //! | `statistics` | batches to statistics |
 
 mod compute;
 mod draws;
 mod executor;
+mod memo;
 mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod work;
 
 pub use executor::Direct;
@@ -28,4 +32,4 @@ pub use statistics::Statistics;
 
 pub(super) use compute::Computer;
 pub(super) use executor::{Asking, Question};
-pub(super) use statistics::Memo;
+pub(super) use memo::Memo;

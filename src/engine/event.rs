@@ -1,6 +1,7 @@
 //! What the engine says. The same events drive the explorer and are the NDJSON of `fusebench run --events`.
 
 use crate::fusion::{PER_TASK, Storage};
+use crate::params::ParamSet;
 use crate::tasks::Split;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,24 @@ pub enum Event {
         loss: f64,
         n: u64,
     },
+    /// Coefficients are being learned: where they stand after a step. `coefficients` are `[expert][block]`, means over a
+    /// block's tensors unless `exact`; `loss` is the mean over `losses`, one a task, before the step.
+    Adapted {
+        run: RunId,
+        step: u64,
+        steps: u64,
+        loss: f64,
+        losses: Vec<f64>,
+        blocks: Vec<String>,
+        coefficients: Vec<Vec<f64>>,
+        exact: bool,
+    },
+    /// The run turned out to be another one than was asked for, for instance because it was told to stop early: with
+    /// these parameters its result comes out again.
+    Settled {
+        run: RunId,
+        params: ParamSet,
+    },
     Log {
         run: RunId,
         level: String,
@@ -96,6 +115,8 @@ impl Event {
             | Self::Progress { run, .. }
             | Self::Estimate { run, .. }
             | Self::TaskDone { run, .. }
+            | Self::Adapted { run, .. }
+            | Self::Settled { run, .. }
             | Self::Log { run, .. }
             | Self::Finished { run, .. }
             | Self::Failed { run, .. }

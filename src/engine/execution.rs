@@ -10,6 +10,7 @@ use super::predictor::Predictor;
 use super::{EngineError, Event, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
 use crate::fusion::{Context, Examples, Storage};
+use crate::params::Value;
 use crate::tasks::metrics::wilson;
 use crate::zoo::Zoo;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(super) struct Execution {
     pub run: RunId,
     pub job: Job,
     pub cancel: Cancel,
+    /// Set when the person is content with what has been learned so far.
+    pub enough: Cancel,
     stage: Stage,
 }
 
@@ -79,8 +82,8 @@ pub(super) enum Step {
 }
 
 impl Execution {
-    pub fn new(run: RunId, job: Job, cancel: Cancel) -> Self {
-        Self { run, job, cancel, stage: Stage::Waiting }
+    pub fn new(run: RunId, job: Job, cancel: Cancel, enough: Cancel) -> Self {
+        Self { run, job, cancel, enough, stage: Stage::Waiting }
     }
 
     /// Starts over, for instance on another device.
@@ -111,6 +114,7 @@ impl Execution {
                 }
                 Some(fused) => {
                     let (mut prepared, fusing) = *fusing;
+                    self.settle(&mut prepared, fusing.settled(), bench);
                     let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
                     let mut context = Context::new(&self.cancel, &mut silent);
                     prepared.storage = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
@@ -141,7 +145,7 @@ impl Execution {
         let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
         sink(Event::Phase { run, name: "fuse".into(), total: tensors, unit: "tensors".into() });
         if plan.method.needs.data != Examples::None {
-            let fusing = Fusing::start(plan, &self.cancel, bench)?;
+            let fusing = Fusing::start(plan, &self.cancel, &self.enough, bench)?;
             self.stage = Stage::Fusing(Box::new((prepared, fusing)));
             return Ok(Step::More);
         }
@@ -150,6 +154,21 @@ impl Execution {
         let mut context = Context::new(&self.cancel, &mut progress);
         prepared.storage = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
         self.evaluate(prepared, started.elapsed().as_secs_f64(), bench)
+    }
+
+    /// Makes the job the one that gives this result.
+    fn settle(&mut self, prepared: &mut Prepared, settled: &[(&'static str, Value)], bench: &Bench<'_>) {
+        let specs = prepared.plan.method.specs;
+        for (param, value) in settled {
+            // A value that the parameter cannot have stays unsaid.
+            if prepared.plan.params.set(specs, param, value.clone()).is_ok() {
+                self.job.recipe.params = prepared.plan.params.clone();
+                prepared.keys = Key::all(&prepared.plan, &bench.device.name);
+                prepared.known = prepared.keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
+                let params = prepared.plan.params.clone();
+                (bench.sink)(Event::Settled { run: self.run, params });
+            }
+        }
     }
 
     fn evaluate(&mut self, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Step, EngineError> {

@@ -4,7 +4,8 @@ use super::calibration::{Asking, Question, Statistics};
 use super::execution::Bench;
 use super::{EngineError, Event, Plan, RunId};
 use crate::cancel::Cancel;
-use crate::fusion::{Context, Fused, FusionError, News};
+use crate::fusion::{Adapted, Context, Fused, FusionError, News};
+use crate::params::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -25,30 +26,37 @@ enum Message {
 pub(super) struct Fusing {
     messages: Receiver<Message>,
     began: Instant,
+    /// Parameters that turned out otherwise than asked for.
+    settled: Vec<(&'static str, Value)>,
 }
 
 impl Fusing {
     /// # Errors
     /// When no thread can be started.
-    pub fn start(plan: &Plan, cancel: &Cancel, bench: &Bench<'_>) -> Result<Self, EngineError> {
+    pub fn start(plan: &Plan, cancel: &Cancel, enough: &Cancel, bench: &Bench<'_>) -> Result<Self, EngineError> {
         let (sender, messages) = mpsc::channel();
         let width = if bench.device.is_gpu { 1 } else { bench.lanes.len() };
         let asking = Box::new(Asking { width, ask: sender.clone(), wrap: Message::Ask });
         let zoo = Arc::clone(bench.zoo);
         let statistics = Statistics::new(zoo, asking, Arc::clone(bench.memo));
-        let (plan, cancel) = (plan.clone(), cancel.clone());
+        let (plan, cancel, enough) = (plan.clone(), cancel.clone(), enough.clone());
         let thread = std::thread::Builder::new().name("method".to_owned()).spawn(move || {
             // As for the lanes: the interface goes first.
             let _ = rustix::process::nice(5);
-            work(&plan, &cancel, &statistics, &sender);
+            work(&plan, (&cancel, &enough), &statistics, &sender);
         });
         thread.map_err(|error| EngineError::Panic(format!("cannot start a thread: {error}")))?;
-        Ok(Self { messages, began: Instant::now() })
+        Ok(Self { messages, began: Instant::now(), settled: Vec::new() })
     }
 
     /// How long it has been at it.
     pub fn seconds(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
+    }
+
+    /// Parameters that turned out otherwise than asked for.
+    pub fn settled(&self) -> &[(&'static str, Value)] {
+        &self.settled
     }
 
     /// Passes on what the method says and does what it asks, for a moment; the result once there is one.
@@ -59,7 +67,8 @@ impl Fusing {
         loop {
             match self.messages.recv_timeout(TURN) {
                 Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
-                Ok(Message::News(news)) => (bench.sink)(event(run, news)),
+                Ok(Message::News(News::Settled { param, value })) => self.settled.push((param, value)),
+                Ok(Message::News(news)) => event(run, news).into_iter().for_each(bench.sink),
                 Ok(Message::Ask(Question { work, answers })) => {
                     let zoo = &**bench.zoo;
                     let found = bench.computer.compute(zoo, bench.device, bench.lanes, &work)?;
@@ -78,20 +87,32 @@ impl Fusing {
     }
 }
 
-fn event(run: RunId, news: News) -> Event {
-    match news {
+fn event(run: RunId, news: News) -> Option<Event> {
+    Some(match news {
         News::Phase { name, total, unit } => {
             Event::Phase { run, name: name.to_owned(), total: Some(total as u64), unit: unit.to_owned() }
         }
         News::Warning(text) => Event::Log { run, level: "warn".to_owned(), text },
-    }
+        News::Adapted(Adapted { step, steps, losses, blocks, coefficients, exact }) => Event::Adapted {
+            run,
+            step: step as u64,
+            steps: steps as u64,
+            loss: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
+            losses,
+            blocks: blocks.to_vec(),
+            coefficients,
+            exact,
+        },
+        News::Settled { .. } => return None,
+    })
 }
 
 /// The method's thread. Nobody may be listening any more: then what it says is lost, and what it asks ends it.
-fn work(plan: &Plan, cancel: &Cancel, statistics: &Statistics, sender: &Sender<Message>) {
+fn work(plan: &Plan, (cancel, enough): (&Cancel, &Cancel), statistics: &Statistics, sender: &Sender<Message>) {
     let mut progress = |done, _| drop(sender.send(Message::Progress(done)));
     let mut listener = |news| drop(sender.send(Message::News(news)));
-    let mut context = Context::new(cancel, &mut progress).with_data(statistics).with_listener(&mut listener);
+    let mut context =
+        Context::new(cancel, &mut progress).with_data(statistics).with_listener(&mut listener).with_enough(enough);
     let fuse = || plan.method.run(&plan.params, &plan.pool, &mut context);
     let last = match catch_unwind(AssertUnwindSafe(fuse)) {
         Ok(result) => Message::Done(result),

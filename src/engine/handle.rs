@@ -24,7 +24,8 @@ pub struct Engine {
 
 #[derive(Debug, Default)]
 struct Cancels {
-    by_run: HashMap<RunId, Cancel>,
+    /// What stops a run, and what makes it be content with what it has.
+    by_run: HashMap<RunId, (Cancel, Cancel)>,
     preview: Option<RunId>,
 }
 
@@ -91,24 +92,31 @@ impl Engine {
 
     /// Queues a job. A preview takes the place of the one before it, which is cancelled at once; runs wait in line.
     pub fn submit(&self, run: RunId, job: Job) {
-        let cancel = Cancel::default();
+        let (cancel, enough) = (Cancel::default(), Cancel::default());
         let mut cancels = self.cancels();
         if job.kind == JobKind::Preview
-            && let Some(outdated) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run))
+            && let Some((outdated, _)) = cancels.preview.replace(run).and_then(|run| cancels.by_run.remove(&run))
         {
             outdated.cancel();
         }
-        cancels.by_run.insert(run, cancel.clone());
+        cancels.by_run.insert(run, (cancel.clone(), enough.clone()));
         drop(cancels);
         // The receiver lives as long as the thread, which lives until `drop`.
-        let _ = self.commands.send(Command::Submit(Execution::new(run, job, cancel)));
+        let _ = self.commands.send(Command::Submit(Execution::new(run, job, cancel, enough)));
     }
 
     /// Stops a job at its next step, whether it waits or works.
     pub fn cancel(&self, run: RunId) {
-        if let Some(cancel) = self.cancels().by_run.get(&run) {
+        if let Some((cancel, _)) = self.cancels().by_run.get(&run) {
             cancel.cancel();
             let _ = self.commands.send(Command::Withdraw(run));
+        }
+    }
+
+    /// Tells a job that learns step by step to make do with what it has learned so far; others take no notice.
+    pub fn enough(&self, run: RunId) {
+        if let Some((_, enough)) = self.cancels().by_run.get(&run) {
+            enough.cancel();
         }
     }
 
@@ -119,7 +127,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.cancels().by_run.values().for_each(Cancel::cancel);
+        self.cancels().by_run.values().for_each(|(cancel, _)| cancel.cancel());
         let _ = self.commands.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

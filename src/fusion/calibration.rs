@@ -4,7 +4,7 @@
 //! through [`Context::data`](super::Context).
 
 use super::{Context, FusionError};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, StateDict};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -81,6 +81,28 @@ pub struct Gram {
 /// Gram matrices by the name of the weight that the inputs meet.
 pub type Grams = HashMap<String, Gram>;
 
+/// What is measured of the slopes of a model's answers over its weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Slopes {
+    /// FusionBench's stand-in for the diagonal of the Fisher matrix: the squared slope of Σ √p log p over each whole
+    /// batch. Examples whose slopes differ in sign cancel, so it depends on the batch.
+    BatchSquares,
+    /// The diagonal of the Fisher matrix, the squared slope of log p(y|x) example by example, for one label y drawn from
+    /// the model's own answer p.
+    SampledSquares,
+    /// The same over all labels, each as often as p says: as many backward passes as classes.
+    ExactSquares,
+}
+
+/// How unsure a model's answers are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entropy {
+    /// Mean entropy in nats of each task's batch, in the tasks' order.
+    pub losses: Vec<f64>,
+    /// The slope of their sum over the weights, by the weights' names.
+    pub slope: StateDict,
+}
+
 /// A model shown data.
 pub trait Calibration: Sync {
     /// The Gram matrices of all linear layers of `model` on examples of `task`. Reports the examples seen to
@@ -95,6 +117,34 @@ pub trait Calibration: Sync {
         draw: Draw,
         cx: &mut Context<'_>,
     ) -> Result<Arc<Grams>, FusionError>;
+
+    /// The mean over examples of `task` of what is asked about the slopes of `model`, by the names of its tensors; tensors
+    /// that its answers do not depend on are zero. Reports the examples seen to [`Context::advance`].
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`].
+    fn slopes(
+        &self,
+        task: &str,
+        model: &Checkpoint,
+        what: Slopes,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Arc<StateDict>, FusionError>;
+
+    /// The entropy of a model's answers on the batch of step `step` of each of `tasks`: batch after batch of the draw, in
+    /// a new order whenever all were seen.
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`].
+    fn entropy(
+        &self,
+        tasks: &[&str],
+        weights: Arc<StateDict>,
+        draw: Draw,
+        step: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError>;
 
     /// How many examples of `task` a draw gives.
     ///

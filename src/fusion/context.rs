@@ -3,6 +3,7 @@
 use super::survey::Surveys;
 use super::{Calibration, FusionError, MaskSource, Pool};
 use crate::cancel::Cancel;
+use crate::params::Value;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -13,6 +14,26 @@ pub enum News {
     Phase { name: &'static str, total: usize, unit: &'static str },
     /// Something that whoever reads the result should know.
     Warning(String),
+    /// Coefficients were moved.
+    Adapted(Adapted),
+    /// A parameter turned out to be another than was asked for: with this one the result comes out again.
+    Settled { param: &'static str, value: Value },
+}
+
+/// Coefficients that are being learned, after a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adapted {
+    /// Steps taken, and asked for.
+    pub step: usize,
+    pub steps: usize,
+    /// The loss of each expert's task before the step.
+    pub losses: Vec<f64>,
+    /// What the columns of `coefficients` stand for.
+    pub blocks: Arc<Vec<String>>,
+    /// `[expert][block]`
+    pub coefficients: Vec<Vec<f64>>,
+    /// Whether these are all coefficients there are; else means over the tensors of a block.
+    pub exact: bool,
 }
 
 /// What a method works with beside parameters and pool.
@@ -24,6 +45,8 @@ pub struct Context<'a> {
     pub masks: Option<&'a dyn MaskSource>,
     /// Data, for methods that need some.
     pub data: Option<&'a dyn Calibration>,
+    /// Set once whoever waits would rather have what there is; for methods that get better step by step.
+    pub enough: Option<&'a Cancel>,
     /// Hears what the method has to say.
     pub listener: Option<&'a mut dyn FnMut(News)>,
     /// Lets results through that are not finite, instead of failing: whoever takes them decides.
@@ -43,6 +66,7 @@ impl<'a> Context<'a> {
             progress,
             masks: None,
             data: None,
+            enough: None,
             listener: None,
             lenient: false,
             partial: false,
@@ -97,6 +121,17 @@ impl<'a> Context<'a> {
     pub fn with_listener(mut self, listener: &'a mut dyn FnMut(News)) -> Self {
         self.listener = Some(listener);
         self
+    }
+
+    /// Ends methods that get better step by step as soon as `enough` is set.
+    #[must_use]
+    pub fn with_enough(mut self, enough: &'a Cancel) -> Self {
+        self.enough = Some(enough);
+        self
+    }
+
+    pub(super) fn is_enough(&self) -> bool {
+        self.enough.is_some_and(Cancel::is_cancelled)
     }
 
     /// Says something.

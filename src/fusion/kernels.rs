@@ -2,6 +2,7 @@
 
 pub(super) mod accumulate;
 pub(super) mod adam;
+pub(super) mod adaptation;
 mod band;
 pub(super) mod bits;
 pub(super) mod chunks;
@@ -27,6 +28,7 @@ pub(super) mod regression;
 pub(super) mod rows;
 pub(super) mod select;
 pub(super) mod shared;
+pub(super) mod slopes;
 pub(super) mod sparsify;
 pub(super) mod spectral;
 pub(super) mod superposition;

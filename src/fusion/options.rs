@@ -1,5 +1,6 @@
 //! Parameters that several methods share: declared once, with what they come to.
 
+pub(super) mod adaptation;
 pub(super) mod centre;
 pub(super) mod deltas;
 pub(super) mod draw;

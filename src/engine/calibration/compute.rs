@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::source::input;
+use super::tracked::Tracked;
 use super::work::{Answer, Batch, Products, Wanted, Work};
 use crate::engine::EngineError;
 use crate::engine::device::OpenDevice;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Computer {
     plain: Option<Network>,
+    /// On the device's autodiff side.
+    tracked: Option<Network>,
 }
 
 struct Network {
@@ -35,11 +38,20 @@ impl Computer {
         work: &Work,
     ) -> Result<Vec<Answer>, EngineError> {
         work.cancel.check()?;
-        let Wanted::Products = work.wanted;
-        let model = hold(&mut self.plain, source, &device.tensor, &work.weights)?;
+        let model = match work.wanted {
+            Wanted::Products => hold(&mut self.plain, source, &device.tensor, &work.weights)?,
+            Wanted::Entropy | Wanted::Slopes { .. } => {
+                hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), &work.weights)?
+            }
+        };
         let answer = |batch: &Batch| -> Result<Answer, EngineError> {
             work.cancel.check()?;
-            products(model, pixels(source, batch, &device.tensor)?).map(Answer::Products)
+            let tracked = || Tracked::new(model, source, batch, &work.cancel);
+            match work.wanted {
+                Wanted::Products => products(model, pixels(source, batch, &device.tensor)?).map(Answer::Products),
+                Wanted::Entropy => tracked()?.entropy(),
+                Wanted::Slopes { what, seed } => tracked()?.measure(what, seed),
+            }
         };
         lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
     }
@@ -61,7 +73,8 @@ fn hold<'a>(
     Ok(&slot.insert(Network { model, weights: Arc::clone(weights) }).model)
 }
 
-fn pixels(source: &dyn Source, batch: &Batch, device: &Device) -> Result<Tensor<4>, EngineError> {
+/// A batch's images on a device, `[n, channels, side, side]`.
+pub(super) fn pixels(source: &dyn Source, batch: &Batch, device: &Device) -> Result<Tensor<4>, EngineError> {
     let values = source.pixels(&batch.task, batch.shown, &batch.indices)?;
     let input = input(source);
     Ok(Tensor::from_data(
@@ -82,7 +95,8 @@ fn products(model: &ClipVit, pixels: Tensor<4>) -> Result<Vec<Products>, EngineE
     found.into_iter().map(read).collect()
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+/// A tensor's values.
+pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
     let data = tensor.try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;
     data.try_into_vec::<f32>().map_err(|error| EngineError::Device(format!("{error:?}")))
 }

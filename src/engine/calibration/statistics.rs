@@ -1,36 +1,16 @@
 //! Batches to statistics, added up in the batches' order: the same on any number of cores.
 
-use super::draws::chosen;
+use super::draws::{chosen, step};
 use super::executor::Executor;
-use super::work::{Answer, Batch, Wanted, Work};
+use super::memo::Memo;
+use super::work::{Answer, Batch, Products, Wanted, Work};
 use super::{Direct, Source};
 use crate::engine::EngineError;
-use crate::fusion::{Calibration, Context, Draw, FusionError, Gram, Grams, Layout};
+use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError, Gram, Grams, Layout, Slopes};
 use crate::models::clip_vit::Linear;
-use crate::weights::{Checkpoint, StateDict};
+use crate::weights::{Checkpoint, Data, StateDict, Tensor};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// What was computed for the last draw, by checkpoint and task: a slider that only changes what is made of it costs no
-/// second look at the data.
-#[derive(Default)]
-pub struct Memo(Mutex<Option<(Draw, HashMap<(String, String), Arc<Grams>>)>>);
-
-impl Memo {
-    fn get(&self, draw: Draw, key: &(String, String)) -> Option<Arc<Grams>> {
-        let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memo.as_ref().filter(|(known, _)| *known == draw)?.1.get(key).cloned()
-    }
-
-    fn put(&self, draw: Draw, key: (String, String), grams: Arc<Grams>) {
-        let mut memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, known) = match memo.take() {
-            Some(kept) if kept.0 == draw => memo.insert(kept),
-            _ => memo.insert((draw, HashMap::new())),
-        };
-        known.insert(key, grams);
-    }
-}
+use std::sync::Arc;
 
 /// Statistics of networks that are shown the examples of a source.
 pub struct Statistics {
@@ -54,8 +34,8 @@ impl Statistics {
         Self { source, executor, memo }
     }
 
-    /// The examples of a draw.
-    fn chosen(&self, task: &str, draw: Draw) -> Result<Vec<usize>, FusionError> {
+    /// How many examples the task has.
+    fn available(&self, task: &str, draw: Draw) -> Result<usize, FusionError> {
         let data = |reason: String| FusionError::Data { task: task.to_owned(), reason };
         let count = self.source.count(task, draw.shown).map_err(|error| match error {
             EngineError::Fusion(error) => error,
@@ -64,41 +44,47 @@ impl Statistics {
         if count == 0 || draw.samples == 0 {
             return Err(data(format!("there are no {} examples to look at", draw.shown)));
         }
-        Ok(chosen(task, draw, count))
+        Ok(count)
     }
 
-    /// Hands `take` the answer for every batch of a draw, in order.
-    fn each(
+    /// Has `batches` computed, as many at a time as there are cores, and hands `take` the answers in order.
+    fn run(
         &self,
-        (task, draw, wanted): (&str, Draw, Wanted),
-        weights: &Arc<StateDict>,
+        batches: &[Batch],
+        (wanted, weights): (Wanted, &Arc<StateDict>),
         cx: &mut Context<'_>,
-        mut take: impl FnMut(Answer),
+        mut take: impl FnMut(Answer, &mut Context<'_>),
     ) -> Result<(), FusionError> {
-        let indices = self.chosen(task, draw)?;
-        let batches: Vec<Batch> = indices
-            .chunks(draw.batch.max(1))
-            .map(|indices| Batch { task: task.to_owned(), shown: draw.shown, indices: indices.to_vec() })
-            .collect();
         for batches in batches.chunks(self.executor.width().max(1)) {
             cx.cancel.check()?;
-            let seen = batches.iter().map(|batch| batch.indices.len()).sum();
             let (weights, cancel) = (Arc::clone(weights), cx.cancel.clone());
-            self.executor
-                .run(Work { weights, batches: batches.to_vec(), wanted, cancel })?
-                .into_iter()
-                .for_each(&mut take);
-            cx.advance(seen);
+            let answers = self.executor.run(Work { weights, batches: batches.to_vec(), wanted, cancel })?;
+            answers.into_iter().for_each(|answer| take(answer, cx));
         }
         Ok(())
     }
-}
 
-/// Sums of outer products, and of how many rows.
-struct Sum {
-    rows: usize,
-    size: usize,
-    values: Vec<f64>,
+    /// Hands `take` the answers for all examples of a draw, so many at a time, and counts them.
+    fn all(
+        &self,
+        (task, draw): (&str, Draw),
+        batch: usize,
+        (wanted, model): (Wanted, &Checkpoint),
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(Answer),
+    ) -> Result<usize, FusionError> {
+        let indices = chosen(task, draw, self.available(task, draw)?);
+        let batches: Vec<Batch> = indices
+            .chunks(batch.max(1))
+            .map(|indices| Batch { task: task.to_owned(), shown: draw.shown, indices: indices.to_vec() })
+            .collect();
+        let mut sizes = batches.iter().map(|batch| batch.indices.len());
+        self.run(&batches, (wanted, &Arc::new(StateDict::load(model))), cx, |answer, cx| {
+            take(answer);
+            cx.advance(sizes.next().unwrap_or_default());
+        })?;
+        Ok(indices.len())
+    }
 }
 
 impl Calibration for Statistics {
@@ -109,43 +95,146 @@ impl Calibration for Statistics {
         draw: Draw,
         cx: &mut Context<'_>,
     ) -> Result<Arc<Grams>, FusionError> {
-        let key = (model.fingerprint().to_owned(), task.to_owned());
-        if let Some(known) = self.memo.get(draw, &key) {
+        let (question, kept) = ((draw, None), &self.memo.grams);
+        if let Some(known) = kept.known(question, model, task) {
             cx.advance(self.count(task, draw)?);
             return Ok(known);
         }
-        let mut sums: HashMap<Linear, Sum> = HashMap::new();
-        self.each((task, draw, Wanted::Products), &Arc::new(StateDict::load(model)), cx, |answer| {
-            let Answer::Products(products) = answer;
-            for product in products {
-                let empty = || Sum { rows: 0, size: product.size, values: vec![0.0; product.values.len()] };
-                let sum = sums.entry(product.of).or_insert_with(empty);
-                sum.rows += product.rows;
-                sum.values.iter_mut().zip(&product.values).for_each(|(sum, x)| *sum += f64::from(*x));
+        kept.keep(question, model, task, || {
+            let mut sums: HashMap<Linear, Sum> = HashMap::new();
+            self.all((task, draw), draw.batch, (Wanted::Products, model), cx, |answer| {
+                let Answer::Products(products) = answer else { return };
+                products.iter().for_each(|product| sums.entry(product.of).or_default().add(product));
+            })?;
+            let mut grams = Grams::new();
+            for (linear, sum) in sums {
+                let gram = sum.gram();
+                for name in linear.weights() {
+                    let name = own_name(&name, |name| model.get(name).is_some()).to_owned();
+                    grams.insert(name, gram.clone());
+                }
             }
-        })?;
-        let mut grams = Grams::new();
-        for (linear, mut sum) in sums {
-            sum.values.iter_mut().for_each(|x| *x /= sum.rows as f64);
-            let gram = Gram { size: sum.size, values: Arc::new(sum.values), layout: Layout::OutIn };
-            for name in linear.weights() {
-                grams.insert(own_name(model, name), gram.clone());
-            }
+            Ok(grams)
+        })
+    }
+
+    fn slopes(
+        &self,
+        task: &str,
+        model: &Checkpoint,
+        what: Slopes,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Arc<StateDict>, FusionError> {
+        let (question, kept) = ((draw, Some(what)), &self.memo.slopes);
+        if let Some(known) = kept.known(question, model, task) {
+            cx.advance(self.count(task, draw)?);
+            return Ok(known);
         }
-        let grams = Arc::new(grams);
-        self.memo.put(draw, key, Arc::clone(&grams));
-        Ok(grams)
+        // Example by example a batch is only a portion of work: small, so that nobody waits for it.
+        let batch = match what {
+            Slopes::BatchSquares => draw.batch,
+            Slopes::SampledSquares => 8,
+            Slopes::ExactSquares => 1,
+        };
+        kept.keep(question, model, task, || {
+            let mut total = Total::default();
+            let wanted = Wanted::Slopes { what, seed: draw.seed };
+            let examples = self.all((task, draw), batch, (wanted, model), cx, |answer| {
+                total.add(answer);
+            })?;
+            let has = |name: &str| model.get(name).is_some();
+            Ok(total.named(1.0 / examples as f64, has))
+        })
+    }
+
+    fn entropy(
+        &self,
+        tasks: &[&str],
+        weights: Arc<StateDict>,
+        draw: Draw,
+        at: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError> {
+        let batch = |task: &&str| {
+            let indices = step(task, draw, self.available(task, draw)?, at);
+            Ok(Batch { task: (*task).to_owned(), shown: draw.shown, indices })
+        };
+        let batches = tasks.iter().map(batch).collect::<Result<Vec<_>, FusionError>>()?;
+        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
+        self.run(&batches, (Wanted::Entropy, &weights), cx, |answer, _| {
+            losses.extend(total.add(answer));
+        })?;
+        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
     }
 
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError> {
-        self.chosen(task, draw).map(|indices| indices.len())
+        Ok(self.available(task, draw)?.min(draw.samples))
     }
 }
 
-/// The name that the checkpoint itself gives a tensor: with or without `vision_model.`, as transformers' versions differ.
-fn own_name(model: &Checkpoint, name: String) -> String {
+/// Sums of outer products, and of how many rows.
+#[derive(Default)]
+struct Sum {
+    rows: usize,
+    size: usize,
+    values: Vec<f64>,
+}
+
+impl Sum {
+    fn add(&mut self, product: &Products) {
+        self.rows += product.rows;
+        self.size = product.size;
+        self.values.resize(product.values.len(), 0.0);
+        self.values.iter_mut().zip(&product.values).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+
+    fn gram(self) -> Gram {
+        let rows = self.rows.max(1) as f64;
+        let values = self.values.into_iter().map(|x| x / rows).collect();
+        Gram { size: self.size, values: Arc::new(values), layout: Layout::OutIn }
+    }
+}
+
+/// A sum of slopes, in f64.
+#[derive(Default)]
+struct Total {
+    /// As the first answer has them.
+    tensors: Vec<(String, Vec<usize>)>,
+    sums: Vec<Vec<f64>>,
+}
+
+impl Total {
+    /// Adds an answer, and returns its loss.
+    fn add(&mut self, answer: Answer) -> Option<f64> {
+        let Answer::Slope { loss, slope } = answer else { return None };
+        if self.tensors.is_empty() {
+            self.tensors = slope.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+            self.sums =
+                slope.tensors().iter().map(|tensor| vec![0.0; tensor.values().map_or(0, <[f32]>::len)]).collect();
+        }
+        for (sum, tensor) in self.sums.iter_mut().zip(slope.tensors()) {
+            sum.iter_mut().zip(tensor.values().unwrap_or_default()).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        Some(loss)
+    }
+
+    /// The sum times `factor`, under the names that the model `has`.
+    fn named(self, factor: f64, has: impl Fn(&str) -> bool) -> StateDict {
+        let tensor = |((name, shape), sum): ((String, Vec<usize>), Vec<f64>)| Tensor {
+            name: own_name(&name, &has).to_owned(),
+            shape,
+            dtype: crate::weights::DType::F32,
+            data: Data::Float(sum.into_iter().map(|x| (factor * x) as f32).collect()),
+        };
+        StateDict::new(self.tensors.into_iter().zip(self.sums).map(tensor).collect())
+    }
+}
+
+/// The name that a model itself gives a tensor: with or without `vision_model.`, as transformers' versions differ.
+fn own_name(name: &str, has: impl Fn(&str) -> bool) -> &str {
     match name.strip_prefix("vision_model.") {
-        Some(short) if model.get(&name).is_none() => short.to_owned(),
+        Some(short) if !has(name) => short,
         _ => name,
     }
 }

@@ -1,7 +1,7 @@
 //! What is computed of a few batches at a time.
 
 use crate::cancel::Cancel;
-use crate::fusion::Shown;
+use crate::fusion::{Shown, Slopes};
 use crate::models::clip_vit::Linear;
 use crate::weights::StateDict;
 use std::sync::Arc;
@@ -27,11 +27,20 @@ pub struct Batch {
 pub enum Wanted {
     /// The inputs of all linear layers, as sums of their outer products.
     Products,
+    /// The mean entropy of the answers, and its slope.
+    Entropy,
+    /// Sums over the batch's examples of what is asked about slopes; labels are drawn with the seed.
+    Slopes { what: Slopes, seed: u64 },
 }
 
 /// What came out for one batch.
 pub enum Answer {
     Products(Vec<Products>),
+    /// A loss (0 where none was asked for) and a slope, or something made of slopes.
+    Slope {
+        loss: f64,
+        slope: StateDict,
+    },
 }
 
 /// XᵀX of the inputs of some linear layers.

@@ -9,7 +9,7 @@ crate::params! {
     /// Examples that are looked at together.
     batch: usize = int(32, 1, 512, 8).costly().advanced();
     /// Seed of the choice of examples.
-    seed: u64 = seed(0);
+    seed: u64 = seed(0).costly();
 }
 
 impl Params {

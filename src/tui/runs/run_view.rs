@@ -76,6 +76,20 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What a run has learned so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Learned {
+    /// Mean loss before every step.
+    pub losses: Vec<f64>,
+    /// Steps taken, and asked for.
+    pub step: u64,
+    pub steps: u64,
+    pub blocks: Vec<String>,
+    /// `[expert][block]`; means over a block's tensors unless `exact`.
+    pub coefficients: Vec<Vec<f64>>,
+    pub exact: bool,
+}
+
 /// One run of this session. Times are since the session started.
 #[derive(Debug, Clone)]
 pub struct RunView {
@@ -99,6 +113,8 @@ pub struct RunView {
     /// Speed of the evaluation in images a second.
     pub images: Eta,
     pub report: Option<Report>,
+    /// For methods that learn step by step, from the first step on.
+    pub learned: Option<Learned>,
 }
 
 impl RunView {
@@ -120,6 +136,7 @@ impl RunView {
             ended: None,
             images: Eta::default(),
             report: None,
+            learned: None,
         }
     }
 
@@ -203,6 +220,16 @@ impl RunView {
                 task.loss = Some(*loss);
                 task.done = true;
             }),
+            Event::Adapted { step, steps, loss, blocks, coefficients, exact, .. } => {
+                let learned = self.learned.get_or_insert_with(Learned::default);
+                learned.losses.push(*loss);
+                learned.step = *step;
+                learned.steps = *steps;
+                learned.blocks.clone_from(blocks);
+                learned.coefficients.clone_from(coefficients);
+                learned.exact = *exact;
+            }
+            Event::Settled { params, .. } => self.job.recipe.params = params.clone(),
             Event::Log { level, text, .. } => {
                 if self.log.len() == LOG_LINES {
                     self.log.pop_front();
