@@ -31,7 +31,7 @@ pub use error::EngineError;
 pub use event::{Event, JobKind, PerTaskReport, Report, RunId, TaskReport};
 pub use export::write_checkpoint;
 pub use handle::Engine;
-pub use job::{Job, Recipe};
+pub use job::{Job, Recipe, TRANSDUCTIVE};
 pub use plan::default_job;
 pub use preset::{BUILTIN, Builtin, Models, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};

@@ -1,6 +1,7 @@
 //! What the engine is asked to do.
 
 use super::JobKind;
+use crate::fusion::find;
 use crate::params::ParamSet;
 use crate::tasks::Split;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,17 @@ pub struct Recipe {
     pub params: ParamSet,
     /// Names of the pool's experts, in the order that per-expert parameters follow.
     pub experts: Vec<String>,
+}
+
+/// What marks results of methods that adapted to test inputs.
+pub const TRANSDUCTIVE: &str = "transductive";
+
+impl Recipe {
+    /// Whether its method looks at test inputs.
+    #[must_use]
+    pub fn is_transductive(&self) -> bool {
+        find(&self.method).is_ok_and(|method| method.is_transductive(&self.params))
+    }
 }
 
 /// One recipe, fused and evaluated.

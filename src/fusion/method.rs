@@ -1,7 +1,7 @@
 //! What a fusion method is, what it is given and what it returns.
 
 use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, PER_TASK, PerTask, Pool};
-use crate::params::{ParamError, ParamSet, Spec};
+use crate::params::{ParamError, ParamSet, Spec, Value};
 use crate::weights::StateDict;
 use serde::Serialize;
 
@@ -119,6 +119,14 @@ impl Method {
             self.check_without_data()?;
         }
         (self.fuse)(params, pool, cx)
+    }
+
+    /// Whether the method, so set, looks at test inputs: its results on the test split are transductive. By convention the
+    /// parameter that says so is `data`.
+    #[must_use]
+    pub fn is_transductive(&self, params: &ParamSet) -> bool {
+        let test = |value: &Value| matches!(value, Value::Text(data) if data == "test");
+        self.needs.data != Examples::None && params.get("data").is_some_and(test)
     }
 
     /// Names the method in an error about one of its parameters.

@@ -174,7 +174,9 @@ impl Calibration for Pretended {
         for tensor in slope.tensors_mut() {
             if let Data::Float(values) = &mut tensor.data {
                 loss += values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / 2.0;
-                values.iter_mut().for_each(|x| *x *= n);
+                for x in values.iter_mut() {
+                    *x *= n;
+                }
             }
         }
         Ok(Entropy { losses: vec![loss; tasks.len()], slope })

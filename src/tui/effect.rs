@@ -10,6 +10,8 @@ pub enum Effect {
     /// Start a job under an id that the model has already given out.
     Submit(RunId, Job),
     Cancel(RunId),
+    /// Let a run that learns step by step make do with what it has learned.
+    Enough(RunId),
     /// Fetch a task's images for the sample gallery.
     LoadSamples {
         task: String,

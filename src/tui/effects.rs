@@ -128,6 +128,11 @@ impl Outside for Hands {
                     engine.cancel(run);
                 }
             }
+            Effect::Enough(run) => {
+                if let Some(engine) = &self.engine {
+                    engine.enough(run);
+                }
+            }
             Effect::LoadSamples { task, split } => {
                 let zoo = Arc::clone(&self.zoo);
                 self.work("samples", move || {

@@ -73,3 +73,65 @@ fn a_method_that_looks_at_data_keeps_nobody_waiting() {
     assert!(matches!(until_over(&events, run).last().unwrap(), Event::Cancelled { .. }));
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 }
+
+#[test]
+fn layer_wise_adamerging_learns_streams_and_stops_early_when_told_to() {
+    let zoo = zoo();
+    let (engine, events) = start(&zoo);
+    let given = [("steps", "1000"), ("batch", "4"), ("rate", "0.02")];
+    let run = engine.next_id();
+    engine.submit(run, job(&zoo, "adamerging_layer_wise", &given, 60));
+    let mut losses = Vec::new();
+    loop {
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::Adapted { step, loss, blocks, coefficients, exact, .. } => {
+                losses.push(loss);
+                assert_eq!((coefficients.len(), coefficients[0].len()), (zoo.pool().experts().len(), blocks.len()));
+                assert!(!exact && step == losses.len() as u64);
+                if losses.len() == 12 {
+                    engine.enough(run);
+                    break;
+                }
+            }
+            event => assert!(!event.is_final(), "{event:?}"),
+        }
+    }
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert!(mean(&losses[8..]) < mean(&losses[..4]) - 0.02, "the entropy falls: {losses:?}");
+    let seen = until_over(&events, run);
+    let stopped = report(&seen).clone();
+    let settled = seen.iter().find_map(|event| match event {
+        Event::Settled { params, .. } => params.get("steps").and_then(fusebench::params::Value::as_f64),
+        _ => None,
+    });
+    let settled = settled.unwrap();
+    assert!((12.0..40.0).contains(&settled), "{settled}");
+    // With that many steps the same model comes out; its results are known by now.
+    let again = engine.next_id();
+    let steps = settled.to_string();
+    engine
+        .submit(again, job(&zoo, "adamerging_layer_wise", &[("steps", &steps), ("batch", "4"), ("rate", "0.02")], 60));
+    let again = report(&until_over(&events, again)).clone();
+    assert!(again.cached && again.tasks == stopped.tasks);
+}
+
+#[test]
+fn adaptation_can_be_cancelled_in_every_phase() {
+    let zoo = zoo();
+    let (engine, events) = start(&zoo);
+    for (method, phase) in [
+        ("fisher", "look at data"),
+        ("adamerging_layer_wise", "adapt"),
+        ("adamerging_task_wise", "evaluate"),
+        ("regmean", "fuse"),
+    ] {
+        let run = engine.next_id();
+        let steps: &[(&str, &str)] = if phase == "evaluate" { &[("steps", "1")] } else { &[] };
+        engine.submit(run, job(&zoo, method, steps, 1000));
+        while !matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Phase { name, .. } if name == phase) {}
+        let asked = Instant::now();
+        engine.cancel(run);
+        assert!(matches!(until_over(&events, run).last().unwrap(), Event::Cancelled { .. }), "{method} {phase}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{method} {phase}: {:?}", asked.elapsed());
+    }
+}

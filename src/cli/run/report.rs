@@ -74,6 +74,7 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
         "version": env!("CARGO_PKG_VERSION"),
         "zoo": zoo.fingerprint(),
         "recipe": job.recipe,
+        "transductive": job.recipe.is_transductive(),
         "split": report.split,
         "limit": job.limit,
         "complete": report.complete,

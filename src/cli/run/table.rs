@@ -4,7 +4,7 @@ use super::Outcome;
 use super::plan::Sweep;
 use super::report::{Reference, best};
 use crate::cli::output::Columns;
-use crate::engine::Report;
+use crate::engine::{Report, TRANSDUCTIVE};
 use crate::fusion;
 use crate::tasks::{Split, metrics};
 use crate::zoo::Zoo;
@@ -94,7 +94,9 @@ pub fn recipe_line(outcome: &Outcome) -> String {
     let Ok(method) = fusion::find(&recipe.method) else { return recipe.method.clone() };
     let shown = method.specs.iter().filter(|spec| !spec.advanced);
     let values = shown.filter_map(|spec| Some(format!(", {} = {}", spec.label(), recipe.params.get(spec.name)?)));
-    format!("{}{}", method.name, values.collect::<String>())
+    let mark =
+        if recipe.is_transductive() { format!(" ({TRANSDUCTIVE}: it adapted to test inputs)") } else { String::new() };
+    format!("{}{}{mark}", method.name, values.collect::<String>())
 }
 
 fn footer(outcomes: &[Outcome]) -> String {

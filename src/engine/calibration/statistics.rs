@@ -59,7 +59,9 @@ impl Statistics {
             cx.cancel.check()?;
             let (weights, cancel) = (Arc::clone(weights), cx.cancel.clone());
             let answers = self.executor.run(Work { weights, batches: batches.to_vec(), wanted, cancel })?;
-            answers.into_iter().for_each(|answer| take(answer, cx));
+            for answer in answers {
+                take(answer, cx);
+            }
         }
         Ok(())
     }
@@ -104,7 +106,9 @@ impl Calibration for Statistics {
             let mut sums: HashMap<Linear, Sum> = HashMap::new();
             self.all((task, draw), draw.batch, (Wanted::Products, model), cx, |answer| {
                 let Answer::Products(products) = answer else { return };
-                products.iter().for_each(|product| sums.entry(product.of).or_default().add(product));
+                for product in &products {
+                    sums.entry(product.of).or_default().add(product);
+                }
             })?;
             let mut grams = Grams::new();
             for (linear, sum) in sums {

@@ -5,14 +5,14 @@ use super::compute::{pixels, values};
 use super::work::{Answer, Batch};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::fusion::Slopes;
+use crate::fusion::{Slopes, seeded};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, log_likelihood};
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use sha2::{Digest, Sha256};
+use rand_chacha::rand_core::RngCore;
 
 /// A network whose weights ask for slopes, in front of one task's examples.
 pub(super) struct Tracked<'a> {
@@ -124,12 +124,8 @@ fn drawn(p: &[f32], position: f64) -> usize {
 
 /// A number in 0..1 that depends on seed and example only.
 fn uniform(task: &str, seed: u64, index: usize) -> f64 {
-    let mut hash = Sha256::new_with_prefix(b"fusebench label\0");
-    hash.update(seed.to_le_bytes());
-    hash.update((index as u64).to_le_bytes());
-    hash.update(task.as_bytes());
-    let first = hash.finalize().iter().take(4).fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
-    f64::from(first) / 4_294_967_296.0
+    let mut stream = seeded::stream("label", seed, &[&(index as u64).to_le_bytes(), task.as_bytes()]);
+    f64::from(stream.next_u32()) / 4_294_967_296.0
 }
 
 #[cfg(test)]

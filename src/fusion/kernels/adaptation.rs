@@ -32,6 +32,7 @@ pub(in crate::fusion) enum Sharing {
 pub(in crate::fusion) fn adapt(
     method: &Method,
     params: &Params,
+    rate: f64,
     sharing: Sharing,
     pool: &Pool,
     cx: &mut Context<'_>,
@@ -39,7 +40,7 @@ pub(in crate::fusion) fn adapt(
     let data = method.data(cx)?;
     let mut table = Table::new(params, sharing, pool, cx)?;
     let mut before = table.values.clone();
-    let mut adam = Adam::new(params.rate, before.len());
+    let mut adam = Adam::new(rate, before.len());
     cx.phase("adapt", params.steps, "steps");
     let settled = loop {
         let done = table.steps;
@@ -157,7 +158,8 @@ impl Table {
         let weights = {
             let mut silent = |_, _| ();
             let mut quiet = Context::new(cx.cancel, &mut silent);
-            quiet.lenient = true;
+            // Before the first step it is the models that are not finite, and the error names the tensor.
+            quiet.lenient = self.steps > 0;
             Arc::new(self.plan(pool).materialise(pool, &mut quiet)?)
         };
         let tasks: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
@@ -206,6 +208,154 @@ impl Table {
             blocks: Arc::clone(&self.blocks),
             coefficients: sums.iter().map(|row| row.iter().enumerate().map(mean).collect()).collect(),
             exact: self.sharing != Sharing::Tensor,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::fusion::testing::{ELEMENTS, Pretended, flat, params, pool};
+    use crate::fusion::{Entropy, Fused, Grams, Slopes, find};
+    use crate::params::Value::{Bool, Float, Int, Text};
+    use crate::weights::{Checkpoint, StateDict};
+
+    /// [`Pretended`], until a step from which on the loss or its slope is no number.
+    struct Breaking {
+        loss_at: usize,
+        slope_at: usize,
+    }
+
+    impl Calibration for Breaking {
+        fn grams(&self, _: &str, _: &Checkpoint, _: Draw, _: &mut Context<'_>) -> Result<Arc<Grams>, FusionError> {
+            Ok(Arc::default())
+        }
+
+        fn slopes(
+            &self,
+            _: &str,
+            _: &Checkpoint,
+            _: Slopes,
+            _: Draw,
+            _: &mut Context<'_>,
+        ) -> Result<Arc<StateDict>, FusionError> {
+            Ok(Arc::default())
+        }
+
+        fn entropy(
+            &self,
+            tasks: &[&str],
+            weights: Arc<StateDict>,
+            draw: Draw,
+            step: usize,
+            cx: &mut Context<'_>,
+        ) -> Result<Entropy, FusionError> {
+            let mut found = Pretended.entropy(tasks, weights, draw, step, cx)?;
+            if step >= self.loss_at {
+                found.losses[0] = f64::NAN;
+            }
+            if step >= self.slope_at {
+                for tensor in found.slope.tensors_mut() {
+                    if let crate::weights::Data::Float(values) = &mut tensor.data {
+                        values.fill(f32::INFINITY);
+                    }
+                }
+            }
+            Ok(found)
+        }
+
+        fn count(&self, _: &str, _: Draw) -> Result<usize, FusionError> {
+            Ok(1)
+        }
+    }
+
+    const SOUND: Breaking = Breaking { loss_at: usize::MAX, slope_at: usize::MAX };
+
+    fn two() -> Pool {
+        let values = |seed: f32| (0..ELEMENTS).map(|at| ((at * at) as f32 * seed).sin()).collect::<Vec<_>>();
+        pool(Some(&values(0.3)), &[values(0.7), values(1.9)])
+    }
+
+    fn run(
+        id: &str,
+        given: &[(&str, Value)],
+        data: &Breaking,
+        enough: &Cancel,
+    ) -> Result<(LinearPlan, Vec<News>), FusionError> {
+        let method = find(id).unwrap();
+        let (cancel, mut silent, mut heard) = (Cancel::default(), |_, _| {}, Vec::new());
+        let mut listener = |news| heard.push(news);
+        let mut cx =
+            Context::new(&cancel, &mut silent).with_data(data).with_listener(&mut listener).with_enough(enough);
+        match method.run(&params(method, given), &two(), &mut cx)? {
+            Fused::Linear(plan) => Ok((plan, heard)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn steps(count: i64) -> (&'static str, Value) {
+        ("steps", Int(count))
+    }
+
+    #[test]
+    fn the_loss_falls_and_no_steps_are_task_arithmetic() {
+        for id in ["adamerging_task_wise", "adamerging_layer_wise"] {
+            let (plan, _) = run(id, &[steps(0)], &SOUND, &Cancel::default()).unwrap();
+            assert!(plan.coefficients.iter().flatten().all(|x| *x == 0.3), "{id}");
+            let (plan, heard) = run(id, &[steps(300), ("rate", Float(0.02))], &SOUND, &Cancel::default()).unwrap();
+            let losses: Vec<f64> = heard
+                .iter()
+                .filter_map(|news| if let News::Adapted(adapted) = news { Some(adapted.losses[0]) } else { None })
+                .collect();
+            assert!(losses.len() == 300 && losses[299] < losses[0], "{id}: {losses:?}");
+            // At the minimum of ½‖θ‖², θ is orthogonal to every task vector that has a coefficient of its own.
+            let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+            let pool = two();
+            let fused = plan.materialise(&pool, &mut Context::new(&cancel, &mut silent)).unwrap();
+            let along = along_task_vectors(&rows(&pool).unwrap(), &fused, &cancel).unwrap();
+            let total: f64 = along.iter().map(|tensor| tensor[0]).sum();
+            assert!(total.abs() < 0.05, "{id}: {total}");
+            assert!(flat(&fused).iter().all(|x| x.is_finite()));
+        }
+    }
+
+    #[test]
+    fn what_breaks_keeps_the_last_good_state_and_is_said() {
+        let id = "adamerging_layer_wise";
+        let never = Cancel::default();
+        let (two_steps, _) = run(id, &[steps(2)], &SOUND, &never).unwrap();
+        for data in [Breaking { loss_at: 3, slope_at: usize::MAX }, Breaking { loss_at: usize::MAX, slope_at: 2 }] {
+            let (plan, heard) = run(id, &[steps(9)], &data, &never).unwrap();
+            assert_eq!(plan, two_steps);
+            assert!(heard.contains(&News::Settled { param: "steps", value: Int(2) }), "{heard:?}");
+            assert!(heard.iter().any(|news| matches!(news, News::Warning(text) if text.contains("not finite"))));
+        }
+        let error = run(id, &[], &Breaking { loss_at: 0, slope_at: 0 }, &never).unwrap_err().to_string();
+        assert!(error.contains("before the first step"), "{error}");
+    }
+
+    #[test]
+    fn enough_is_enough() {
+        let enough = Cancel::default();
+        enough.cancel();
+        let (plan, heard) = run("adamerging_task_wise", &[], &SOUND, &enough).unwrap();
+        assert!(plan.coefficients.iter().flatten().all(|x| *x == 0.3));
+        assert!(heard.contains(&News::Settled { param: "steps", value: Int(0) }));
+    }
+
+    #[test]
+    fn clamped_coefficients_stay_in_range_and_blocks_are_shared() {
+        let given = [steps(200), ("rate", Float(0.1)), ("clamp", Bool(true)), ("init", Float(0.9))];
+        let (plan, _) = run("adamerging_layer_wise", &given, &SOUND, &Cancel::default()).unwrap();
+        assert!(plan.coefficients.iter().flatten().all(|x| (0.0..=1.0).contains(x)), "{:?}", plan.coefficients);
+        let given = [steps(5), ("per", Text("block".to_owned()))];
+        let (plan, heard) = run("adamerging_layer_wise", &given, &SOUND, &Cancel::default()).unwrap();
+        assert_eq!(plan.coefficients[0].len(), two().groups().len());
+        let Some(News::Adapted(last)) = heard.iter().rfind(|news| matches!(news, News::Adapted(_))) else { panic!() };
+        assert!(last.exact && last.step == 5);
+        for (seen, used) in last.coefficients.iter().flatten().zip(plan.coefficients.iter().flatten()) {
+            assert!((seen - f64::from(*used)).abs() < 1e-6);
         }
     }
 }

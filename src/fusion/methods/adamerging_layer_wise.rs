@@ -3,11 +3,13 @@
 use crate::fusion::kernels::adaptation::{Sharing, adapt};
 use crate::fusion::options::adaptation;
 use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::{ParamSet, choice};
+use crate::params::{ParamSet, choice, float};
 
 crate::params! {
     /// What has a coefficient of its own: every tensor, as in the paper, or every block, as sliders have.
     per: String = choice("tensor", &["tensor", "block"]).costly();
+    /// Learning rate of Adam.
+    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
     ..adaptation: adaptation::Params;
 }
 
@@ -26,7 +28,7 @@ pub static METHOD: Method = Method {
 };
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
-    let Params { per, adaptation } = METHOD.typed(Params::from_set(set))?;
+    let Params { per, rate, adaptation } = METHOD.typed(Params::from_set(set))?;
     let sharing = if per == "block" { Sharing::Block } else { Sharing::Tensor };
-    adapt(&METHOD, &adaptation, sharing, pool, cx).map(Fused::Linear)
+    adapt(&METHOD, &adaptation, rate, sharing, pool, cx).map(Fused::Linear)
 }

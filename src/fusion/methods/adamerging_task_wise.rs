@@ -3,9 +3,11 @@
 use crate::fusion::kernels::adaptation::{Sharing, adapt};
 use crate::fusion::options::adaptation;
 use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
-use crate::params::ParamSet;
+use crate::params::{ParamSet, float};
 
 crate::params! {
+    /// Learning rate of Adam.
+    rate: f64 = float(3e-3, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
     ..adaptation: adaptation::Params;
 }
 
@@ -24,6 +26,6 @@ pub static METHOD: Method = Method {
 };
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
-    let Params { adaptation } = METHOD.typed(Params::from_set(set))?;
-    adapt(&METHOD, &adaptation, Sharing::All, pool, cx).map(Fused::Linear)
+    let Params { rate, adaptation } = METHOD.typed(Params::from_set(set))?;
+    adapt(&METHOD, &adaptation, rate, Sharing::All, pool, cx).map(Fused::Linear)
 }

@@ -58,7 +58,9 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         shares.iter_mut().zip(&fisher).for_each(|(share, fisher)| *share /= norm(fisher) + NORM_FLOOR);
         let sum: f64 = shares.iter().sum();
         // Only the shares' ratios count, but for the floor.
-        shares.iter_mut().for_each(|share| *share /= sum);
+        for share in &mut shares {
+            *share /= sum;
+        }
     }
     cx.phase("fuse", pool.reference().map_or(0, |reference| reference.tensors().len()), "tensors");
     merge(pool, &fisher, &shares, params.floor, &exclude, cx).map(Fused::Weights)
@@ -117,4 +119,35 @@ fn merge(
         },
     )?;
     Ok(fused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::fusion::testing::{ELEMENTS, assert_close, flat, fused, model, pool};
+    use crate::params::Value::Bool;
+
+    #[test]
+    fn equal_matrices_average_one_expert_stays_and_certainty_wins() {
+        let values = |seed: f32| (0..ELEMENTS).map(|at| (at as f32 * seed).sin()).collect::<Vec<_>>();
+        let (a, b) = (values(0.7), values(1.9));
+        let pair = pool(Some(&[0.0; ELEMENTS]), &[a.clone(), b.clone()]);
+        let mean: Vec<f32> = a.iter().zip(&b).map(|(a, b)| f32::midpoint(*a, *b)).collect();
+        let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+        let mut merged = |matrices: [&[f32]; 2], shares: &[f64]| {
+            let fisher = matrices.map(|matrix| Arc::new(StateDict::load(&model(matrix))));
+            let mut cx = Context::new(&cancel, &mut silent);
+            flat(&merge(&pair, &fisher, shares, 1e-6, &Patterns::default(), &mut cx).unwrap())
+        };
+        let (some, none, large) = ([2.0; ELEMENTS], [0.0; ELEMENTS], [1e6; ELEMENTS]);
+        assert_close(&merged([&some, &some], &[0.5, 0.5]), &mean, 1e-6);
+        assert_close(&merged([&none, &none], &[0.5, 0.5]), &mean, 1e-6);
+        assert_close(&merged([&large, &none], &[0.5, 0.5]), &a, 1e-6);
+        assert_close(&merged([&none, &large], &[0.5, 0.5]), &b, 1e-6);
+        let one = pool(Some(&[0.0; ELEMENTS]), std::slice::from_ref(&a));
+        for normalize in [true, false] {
+            assert_close(&fused("fisher", &[("normalize", Bool(normalize))], &one), &a, 1e-6);
+        }
+    }
 }

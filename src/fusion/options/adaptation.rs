@@ -1,4 +1,5 @@
-//! How coefficients are adapted to a task's inputs.
+//! How coefficients are adapted to a task's inputs. The learning rate is each method's own: one coefficient for a whole
+//! model weighs more than one for a tensor.
 
 use crate::fusion::{Draw, Shown};
 use crate::params::{choice, flag, float, int, seed};
@@ -6,8 +7,6 @@ use crate::params::{choice, flag, float, int, seed};
 crate::params! {
     /// Steps of Adam; each looks at one batch of every expert's task.
     steps: usize = int(100, 0, 2000, 50).costly();
-    /// Learning rate of Adam.
-    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
     /// Every coefficient before the first step.
     init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
     /// Inputs that are adapted to: test inputs make the result transductive, and it is labelled so.

@@ -1,6 +1,6 @@
 //! A recipe in one line, as lists, legends and the history show it.
 
-use crate::engine::Recipe;
+use crate::engine::{Recipe, TRANSDUCTIVE};
 use crate::fusion::Method;
 use crate::params::{Kind, Spec, Value};
 
@@ -11,7 +11,8 @@ pub const TUNED_ON_TEST: &str = "tuned on test";
 #[must_use]
 pub fn recipe(recipe: &Recipe, method: Option<&Method>) -> String {
     let params = method.map(|method| params(method, recipe)).unwrap_or_default();
-    if params.is_empty() { recipe.method.clone() } else { format!("{} {params}", recipe.method) }
+    let mark = if recipe.is_transductive() { format!(" ({TRANSDUCTIVE})") } else { String::new() };
+    if params.is_empty() { recipe.method.clone() } else { format!("{} {params}{mark}", recipe.method) }
 }
 
 /// The parameters alone: `λ=0.4`. Empty for a method without parameters.

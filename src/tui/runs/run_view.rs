@@ -1,8 +1,10 @@
 //! One run as the screens see it, and how an event changes it.
 
 use super::eta::Eta;
+use super::label;
 use super::task_view::{Score, TaskView};
 use crate::engine::{Event, Job, Report, RunId};
+use crate::fusion::find;
 use crate::tasks::metrics::wilson;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -229,7 +231,10 @@ impl RunView {
                 learned.coefficients.clone_from(coefficients);
                 learned.exact = *exact;
             }
-            Event::Settled { params, .. } => self.job.recipe.params = params.clone(),
+            Event::Settled { params, .. } => {
+                self.job.recipe.params.clone_from(params);
+                self.label = label::recipe(&self.job.recipe, find(&self.job.recipe.method).ok());
+            }
             Event::Log { level, text, .. } => {
                 if self.log.len() == LOG_LINES {
                     self.log.pop_front();

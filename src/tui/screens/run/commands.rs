@@ -45,6 +45,17 @@ pub const COMMANDS: &[Command] = &[
         run: cancel,
     },
     Command {
+        id: "run.enough",
+        scope: HERE,
+        keys: &["."],
+        label: "stop & keep",
+        help: "Stop learning, and go on with what was learned so far",
+        aliases: &["enough", "adapt", "early"],
+        priority: 85,
+        enabled: is_learning,
+        run: |model, fx| fx.extend(shown(model).map(|(_, run)| Effect::Enough(run.id))),
+    },
+    Command {
         id: "run.open",
         scope: HERE,
         keys: &["enter", "z"],
@@ -131,6 +142,12 @@ fn going_on(model: &Model) -> Result<(), &'static str> {
     any(model)?;
     let over = shown(model).is_some_and(|(_, run)| run.state.is_over());
     if over { Err("this run is over") } else { Ok(()) }
+}
+
+fn is_learning(model: &Model) -> Result<(), &'static str> {
+    going_on(model)?;
+    let adapts = |run: &runs::RunView| run.phases.last().is_some_and(|phase| phase.name == "adapt");
+    if shown(model).is_some_and(|(_, run)| adapts(run)) { Ok(()) } else { Err("nothing is being learned") }
 }
 
 fn finished(model: &Model) -> Result<(), &'static str> {

@@ -398,6 +398,34 @@ pub fn apply_best(model: &mut Model, fx: &mut Vec<Effect>) {
     change_to(model, next, Key::Single, fx);
 }
 
+/// Puts what the preview on screen has learned into sliders, as an edit that can be undone.
+pub fn keep_as_sliders(model: &mut Model, fx: &mut Vec<Effect>) {
+    let Some(run) = model.tune.current.and_then(|id| model.runs.get(id)) else { return };
+    let Some(learned) = &run.learned else { return };
+    let id = if learned.blocks.len() == 1 { "task_wise" } else { "layer_wise" };
+    let Some(method) = model.catalog.methods.iter().copied().find(|method| method.id == id) else { return };
+    let Some(spec) = method.specs.iter().find(|spec| spec.name == "scaling") else { return };
+    let (low, high) = spec.range().unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+    let number = |x: &f64| ((x * 1e4).round() / 1e4).clamp(low, high);
+    let table: Vec<Vec<f64>> = learned.coefficients.iter().map(|row| row.iter().map(number).collect()).collect();
+    let value = if id == "task_wise" { Value::List(table.concat()) } else { Value::Table(table) };
+    let mut next = Setting::defaults(method, &run.job.recipe.experts);
+    // Numbers that came from test inputs stay what they are.
+    next.tuned_on_test = run.tuned_on_test || run.job.recipe.is_transductive();
+    let words = if learned.exact {
+        "what was learned, as sliders: u goes back"
+    } else {
+        "the mean of each block, as sliders: not quite the same model; u goes back"
+    };
+    match next.params.set(method.specs, spec.name, value) {
+        Ok(()) => {
+            change_to(model, next, Key::Single, fx);
+            model.say(words, false);
+        }
+        Err(error) => model.say(error.to_string(), true),
+    }
+}
+
 /// Writes the recipe, or the fused weights, to disk.
 pub fn export(model: &mut Model, weights: bool, fx: &mut Vec<Effect>) {
     if let Err(reason) = jobs::check(model, &model.tune.setting) {

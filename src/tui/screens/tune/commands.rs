@@ -6,6 +6,7 @@ use super::{Menu, State, jobs, preview, run};
 use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Screen};
+use crate::tui::runs::RunView;
 
 const HERE: Scope = Scope::On(Screen::Tune);
 
@@ -113,6 +114,28 @@ pub const COMMANDS: &[Command] = &[
             actions::toggle_sweep,
         ),
         &["curve", "search", "scan"],
+    ),
+    aliases(
+        command(
+            "tune.enough",
+            &["."],
+            ("stop & keep", 93),
+            "Stop learning, and keep what was learned so far",
+            is_learning,
+            |m, fx| fx.extend(m.tune.current.map(Effect::Enough)),
+        ),
+        &["enough", "adapt", "early"],
+    ),
+    aliases(
+        command(
+            "tune.sliders",
+            &["K"],
+            ("keep as sliders", 76),
+            "Go on by hand: what was learned becomes sliders of task-wise or layer-wise arithmetic",
+            has_learned,
+            actions::keep_as_sliders,
+        ),
+        &["adamerging", "coefficients", "table"],
     ),
     command(
         "tune.apply_best",
@@ -259,6 +282,17 @@ fn can_run(model: &Model) -> Enabled {
     no_menu(&model.tune)?;
     when(!model.tune.waits, "start the change that waits first")?;
     when(jobs::check(model, &model.tune.setting).is_ok(), "the method cannot be used with these experts")
+}
+
+fn is_learning(model: &Model) -> Enabled {
+    let learning = |run: &RunView| run.phases.last().is_some_and(|phase| phase.name == "adapt") && !run.state.is_over();
+    let run = model.tune.current.and_then(|id| model.runs.get(id));
+    when(run.is_some_and(learning), "nothing is being learned")
+}
+
+fn has_learned(model: &Model) -> Enabled {
+    let run = model.tune.current.and_then(|id| model.runs.get(id));
+    when(run.is_some_and(|run| run.learned.is_some()), "nothing was learned")
 }
 
 fn has_result(model: &Model) -> Enabled {

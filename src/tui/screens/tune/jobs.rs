@@ -72,6 +72,12 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     let Some(run) = model.runs.get(id) else { return };
     let tune = &mut model.tune;
     if tune.current == Some(id) {
+        if let Event::Settled { params, .. } = event
+            && tune.setting.method.id == run.job.recipe.method
+        {
+            // What is on screen is what the result belongs to.
+            tune.setting.params.clone_from(params);
+        }
         tune.board.take(run);
         if run.state == RunState::Done && tune.pinned.is_none() {
             tune.pinned = Some(Pinned::new(tune.setting.clone(), tune.board.clone(), true));

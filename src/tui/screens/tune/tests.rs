@@ -512,3 +512,86 @@ mod kinds {
         assert!(shot(&model).text().contains("seed"));
     }
 }
+
+/// A preview of AdaMerging that has taken some steps.
+fn learning(model: &mut Model, method: &str, blocks: &[&str], exact: bool) -> crate::engine::RunId {
+    let mut fx = Vec::new();
+    let method = model.catalog.methods.iter().copied().find(|known| known.id == method).unwrap();
+    actions::use_method(model, method, &mut fx);
+    let (run, job) = submitted(&mut fx).pop().unwrap();
+    hear(model, &Event::Started { run, kind: job.kind, device: "cpu".into() }, &mut fx);
+    hear(model, &Event::Phase { run, name: "adapt".into(), total: Some(100), unit: "steps".into() }, &mut fx);
+    for step in 1..=30u64 {
+        let row =
+            |expert: usize| (0..blocks.len()).map(|b| 0.3 + 0.01 * (step as f64) * (b + expert) as f64 / 9.0).collect();
+        let event = Event::Adapted {
+            run,
+            step,
+            steps: 100,
+            loss: 1.5 / (1.0 + step as f64 / 10.0),
+            losses: vec![1.0; job.recipe.experts.len()],
+            blocks: blocks.iter().map(|&block| block.to_owned()).collect(),
+            coefficients: (0..job.recipe.experts.len()).map(row).collect(),
+            exact,
+        };
+        hear(model, &event, &mut fx);
+    }
+    run
+}
+
+#[test]
+fn what_is_learned_streams_in_and_can_be_kept_as_sliders() {
+    let mut model = started(120, 44);
+    let blocks: Vec<String> = model.catalog.groups.clone();
+    let blocks: Vec<&str> = blocks.iter().map(String::as_str).collect();
+    let run = learning(&mut model, "adamerging_layer_wise", &blocks, false);
+    for (width, height) in [(120, 44), (80, 21), (50, 12)] {
+        let text = draw(width, height, |area, cx| view(&model, area, cx)).text();
+        assert!(text.contains("step 30 of 100"), "{text}");
+    }
+    let mut fx = Vec::new();
+    command(&mut model, "tune.enough", &mut fx);
+    assert!(fx.iter().any(|effect| matches!(effect, Effect::Enough(id) if *id == run)));
+    fx.clear();
+    // The engine says what the result is: 30 steps. Nothing new is asked of it for that.
+    let mut params = model.tune.setting.params.clone();
+    params.set_text(model.tune.setting.method.specs, "steps", "30").unwrap();
+    hear(&mut model, &Event::Settled { run, params }, &mut fx);
+    assert_eq!(model.tune.setting.params.get("steps"), Some(&Value::Int(30)));
+    assert!(submitted(&mut fx).is_empty() && model.runs.get(run).unwrap().label.contains("steps=30"));
+    command(&mut model, "tune.sliders", &mut fx);
+    let (_, job) = submitted(&mut fx).pop().unwrap();
+    assert_eq!(job.recipe.method, "layer_wise");
+    let Some(Value::Table(table)) = job.recipe.params.get("scaling") else { panic!("{job:?}") };
+    assert_eq!((table.len(), table[0].len()), (job.recipe.experts.len(), blocks.len()));
+    assert_eq!(table[1][1], 0.3667);
+    command(&mut model, "tune.undo", &mut fx);
+    assert_eq!(model.tune.setting.method.id, "adamerging_layer_wise");
+}
+
+#[test]
+fn one_number_an_expert_becomes_task_wise_sliders() {
+    let mut model = started(80, 21);
+    learning(&mut model, "adamerging_task_wise", &["all"], true);
+    let mut fx = Vec::new();
+    command(&mut model, "tune.sliders", &mut fx);
+    let (_, job) = submitted(&mut fx).pop().unwrap();
+    assert_eq!(job.recipe.method, "task_wise");
+    let Some(Value::List(list)) = job.recipe.params.get("scaling") else { panic!("{job:?}") };
+    assert_eq!(list.len(), job.recipe.experts.len());
+    assert!(!model.tune.setting.tuned_on_test);
+}
+
+#[test]
+fn adapting_to_test_inputs_is_said_wherever_it_is_shown() {
+    let mut model = started(120, 37);
+    let mut fx = Vec::new();
+    let method = model.catalog.methods.iter().copied().find(|known| known.id == "adamerging_task_wise").unwrap();
+    let mut setting = Setting::defaults(method, &model.catalog.experts.clone());
+    setting.params.set_text(method.specs, "data", "test").unwrap();
+    actions::change_to(&mut model, setting, setting::Key::Single, &mut fx);
+    let (run, _) = submitted(&mut fx).pop().unwrap();
+    assert!(model.runs.get(run).unwrap().label.ends_with("(transductive)"));
+    let text = draw(120, 37, |area, cx| view(&model, area, cx)).text();
+    assert!(text.contains("transductive"), "{text}");
+}

@@ -3,6 +3,7 @@
 mod about;
 mod curve;
 mod form;
+mod learned;
 mod menu;
 mod results;
 mod verdict;
@@ -12,6 +13,7 @@ pub use menu::order as menu_order;
 use super::{Menu, Pane};
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
+use crate::tui::runs::{Learned, RunView};
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane;
 use ratatui::layout::Rect;
@@ -48,7 +50,12 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 /// Bars, curve, or both; `alone` when the form is out of sight.
 fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
     let sweep = model.tune.sweep.as_ref().filter(|_| model.tune.chart);
-    let Some(sweep) = sweep else { return results::view(model, area, alone, cx) };
+    let Some(sweep) = sweep else {
+        return match learned::run(model) {
+            Some((run, learned)) => learning(model, run, learned, area, alone, cx),
+            None => results::view(model, area, alone, cx),
+        };
+    };
     // Curve and bars together need twenty rows; with less the curve has it all.
     if area.height >= 30 {
         let upper = area.height - 15;
@@ -56,6 +63,20 @@ fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
         curve::view(model, sweep, Rect { y: area.y + upper, height: area.height - upper, ..area }, cx);
     } else {
         curve::view(model, sweep, area, cx);
+    }
+}
+
+/// What is learned and the bars: both where there is room, else the former until there is a result.
+fn learning(model: &Model, run: &RunView, learned: &Learned, area: Rect, alone: bool, cx: &mut Cx<'_>) {
+    let (needed, bars) = (learned::height(learned), model.tune.board.slots.len() as u16 + 8);
+    if area.height >= needed + bars {
+        let upper = area.height - needed;
+        results::view(model, Rect { height: upper, ..area }, alone, cx);
+        learned::view(model, run, learned, Rect { y: area.y + upper, height: needed, ..area }, cx);
+    } else if learned::goes_on(run) {
+        learned::view(model, run, learned, area, cx);
+    } else {
+        results::view(model, area, alone, cx);
     }
 }
 

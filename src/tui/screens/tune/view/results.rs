@@ -1,6 +1,7 @@
 //! The bars: every task's accuracy so far, with its interval, beside base, own expert and pinned result.
 
 use super::verdict;
+use crate::engine::TRANSDUCTIVE;
 use crate::tasks::Split;
 use crate::tui::model::Model;
 use crate::tui::runs::{RunState, RunView, label::TUNED_ON_TEST};
@@ -20,14 +21,14 @@ const DELTA: u16 = 9;
 
 /// What the pane is called: the split, whether it has been used for tuning, and whether tasks have models of their own.
 pub fn title(model: &Model) -> String {
-    let mut title = format!("{} split", model.tune.split);
-    if model.tune.setting.tuned_on_test {
-        title += &format!(" · {TUNED_ON_TEST}");
-    }
-    if model.tune.setting.method.is_per_task() {
-        title += " · one model per task";
-    }
-    title
+    let (split, setting) = (model.tune.split, &model.tune.setting);
+    let marks = [
+        setting.tuned_on_test.then_some(TUNED_ON_TEST),
+        setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
+        setting.method.is_per_task().then_some("one model per task"),
+    ];
+    let marks: String = marks.into_iter().flatten().map(|mark| format!(" · {mark}")).collect();
+    format!("{split} split{marks}")
 }
 
 /// Where the parts of a row are.
