@@ -269,7 +269,8 @@ fn hold(text: &str, world: &World) -> Result<bool, TestCaseError> {
 fn no_recipe_is_too_strange() {
     let world = World::new();
     for text in CORPUS {
-        assert!(matches!(hold(text, &world), Ok(true)), "{text}");
+        let held = hold(text, &world);
+        assert!(matches!(held, Ok(true)), "{text}{held:?}");
     }
     let seconds: Option<u64> = std::env::var("FUSEBENCH_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let start = Instant::now();

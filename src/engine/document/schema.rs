@@ -78,6 +78,18 @@ fn words(node: &Node, own: bool) -> Result<Words, Fault> {
     })
 }
 
+/// One of the dtypes that results are written in, under our name for it.
+pub(super) fn dtype(node: Option<&Node>) -> Result<Option<String>, Fault> {
+    let Some(node) = node else { return Ok(None) };
+    let name = node.text("dtype")?;
+    let name = name.strip_prefix("torch.").unwrap_or(name);
+    let all = [DType::F64, DType::F32, DType::F16, DType::Bf16];
+    let found = all.into_iter().find(|dtype| dtype.torch_name() == Some(name) || dtype.to_string() == name);
+    found
+        .map(|dtype| Some(dtype.to_string()))
+        .ok_or_else(|| node.wrong("dtype", "float32, bfloat16, float16 or float64"))
+}
+
 impl Reader {
     fn document(&mut self, map: &Map<'_>, method_key: &str) -> Result<Document, Fault> {
         let own = matches!(self.words, Words::Own(_));
@@ -101,7 +113,7 @@ impl Reader {
             base_model: map.get("base_model").map(|node| reference::read(node, "base_model")).transpose()?,
             like: map.get("like").map(|node| reference::read(node, "like")).transpose()?,
             // Computed in f32 whatever is asked for, rounded once to the dtype of the result.
-            dtype: Self::dtype(map.get("out_dtype").or_else(|| map.get("dtype")))?,
+            dtype: dtype(map.get("out_dtype").or_else(|| map.get("dtype")))?,
             chat_template: map.get("chat_template").map(chat_template).transpose()?,
             mixture: map.get("mixture").map(Mixture::read).transpose()?,
             parameters: self.settings(map, Scope::Document)?,
@@ -120,7 +132,7 @@ impl Reader {
             }
         }
         if let Some(node) = map.get("dtype") {
-            Self::dtype(Some(node))?;
+            dtype(Some(node))?;
         }
         document.modules = self.modules(map)?;
         let forms =
@@ -130,17 +142,6 @@ impl Reader {
             [] => Err(Fault::at(map.at, "no models: `models`, `slices` or `modules` is missing")),
             _ => Err(Fault::at(map.at, format!("only one of {} can be there", forms.join(", ")))),
         }
-    }
-
-    fn dtype(node: Option<&Node>) -> Result<Option<String>, Fault> {
-        let Some(node) = node else { return Ok(None) };
-        let name = node.text("dtype")?;
-        let name = name.strip_prefix("torch.").unwrap_or(name);
-        let all = [DType::F64, DType::F32, DType::F16, DType::Bf16];
-        let found = all.into_iter().find(|dtype| dtype.torch_name() == Some(name) || dtype.to_string() == name);
-        found
-            .map(|dtype| Some(dtype.to_string()))
-            .ok_or_else(|| node.wrong("dtype", "float32, bfloat16, float16 or float64"))
     }
 
     fn sources(&mut self, map: &Map<'_>, key: &str, layers: bool) -> Result<Vec<Source>, Fault> {

@@ -2,7 +2,7 @@
 
 use super::super::error::Fault;
 use super::super::node::{Key, Map, Node};
-use super::super::{Document, Source};
+use super::super::{Document, Source, reference, schema};
 use super::{MOST_EXPERTS, Mixture, Router};
 
 /// Reads a document; `notes` say what of it has no effect here.
@@ -29,8 +29,8 @@ pub(in super::super) fn read(node: &Node, notes: &mut Vec<String>) -> Result<Doc
     let mixture = Mixture { router: router(&map)?, ..Mixture::new(1, per_token) };
     let document = Document {
         method: "passthrough".to_owned(),
-        base_model: Some(map.require("base_model")?.text("base_model")?.to_owned()),
-        dtype: map.text("dtype")?,
+        base_model: Some(reference::read(map.require("base_model")?, "base_model")?),
+        dtype: schema::dtype(map.get("dtype"))?,
         mixture: Some(mixture),
         models,
         ..Document::default()
@@ -53,7 +53,7 @@ fn expert(node: &Node, notes: &mut Vec<String>) -> Result<Source, Fault> {
     for Key { text, at, .. } in map.fields.iter().map(|(key, _)| key).filter(|key| PROMPTS.contains(&&*key.text)) {
         notes.push(format!("line {}: `{text}` has no effect on routers that are made at random", at.line));
     }
-    let model = map.require("source_model")?.text("source_model")?.to_owned();
+    let model = reference::read(map.require("source_model")?, "source_model")?;
     Ok(Source { model, ..Source::default() })
 }
 
