@@ -141,6 +141,8 @@ Examples:
   fusebench run merging/ties --limit 200
   fusebench run my.toml --set scaling=0.4 --out results/
   fusebench run task_arithmetic --sweep scaling=0:1:0.1 --split validation --json
+  fusebench run dare --seeds 5
+  fusebench run ties --against task_arithmetic
   fusebench run passthrough --with mine=merged/ --experts mine
   fusebench run dare --events | jq -c 'select(.type == \"task_done\")'";
 
@@ -155,6 +157,12 @@ pub struct Run {
     /// Run once for every value of a parameter
     #[arg(long, value_name = "PARAM=FROM:TO:STEP")]
     pub sweep: Option<String>,
+    /// Run with so many seeds, from the recipe's own on: mean and spread
+    #[arg(long, value_name = "N", conflicts_with = "sweep", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub seeds: Option<u16>,
+    /// Run this preset too, and test the difference on the same samples
+    #[arg(long, value_name = "PRESET", conflicts_with_all = ["sweep", "seeds"])]
+    pub against: Option<String>,
     /// Combine these experts only, such as mnist,letters; those that `--with` brought too
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub experts: Vec<String>,
@@ -185,6 +193,8 @@ impl Run {
             preset: name.to_owned(),
             set: Vec::new(),
             sweep: None,
+            seeds: None,
+            against: None,
             experts: Vec::new(),
             split: None,
             limit: None,

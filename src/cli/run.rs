@@ -1,8 +1,11 @@
-//! `fusebench run`: one recipe, or a sweep of one parameter, fused and evaluated without a terminal UI.
+//! `fusebench run`: one recipe (with several seeds, or against another one), or a sweep of one parameter, fused and evaluated
+//! without a terminal UI.
 
+mod against;
 mod artifacts;
 mod plan;
 mod report;
+mod seeds;
 mod table;
 
 use super::args::{Global, Run};
@@ -20,7 +23,7 @@ pub const DEFAULT_PRESET: &str = "merging/task_arithmetic";
 
 /// One job of the plan and what came out of it.
 pub struct Outcome {
-    /// The swept parameter's value.
+    /// The swept parameter's value, or the seed.
     pub value: Option<f64>,
     pub job: Job,
     pub report: Report,
@@ -48,18 +51,26 @@ pub fn run(args: &Run, global: &Global) -> Result<(), CliError> {
 fn deliver(args: &Run, plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Result<(), CliError> {
     let json = match (&plan.sweep, outcomes) {
         (Some(sweep), _) => report::sweep(zoo, sweep, outcomes)?,
+        (None, _) if !plan.seeds.is_empty() => seeds::json(zoo, outcomes),
         (None, [outcome]) => report::single(zoo, outcome),
+        (None, [first, second]) => {
+            let mut json = report::single(zoo, first);
+            json["against"] = against::json(first, second);
+            json
+        }
         (None, _) => return Err(CliError::failure("the engine gave no result")),
     };
     if let Some(folder) = &args.out {
-        artifacts::write(folder, plan, zoo, outcomes, &json)?;
+        // Of two recipes, the other is what the first is held against; the report has both.
+        let own = if plan.against.is_some() { &outcomes[..outcomes.len().min(1)] } else { outcomes };
+        artifacts::write(folder, plan, zoo, own, &json)?;
     }
     if args.json {
         output::json(&json)
     } else if args.events {
-        // A single run's report is its last event; a sweep has one line more, as no event speaks of all runs.
-        if plan.sweep.is_some() { output::json_line(&json) } else { Ok(()) }
+        // A single run's report is its last event; several have one line more, as no event speaks of all runs.
+        if outcomes.len() > 1 || plan.sweep.is_some() { output::json_line(&json) } else { Ok(()) }
     } else {
-        output::raw(table::render(zoo, plan.sweep.as_ref(), outcomes).as_bytes())
+        output::raw(table::render(zoo, plan, outcomes).as_bytes())
     }
 }

@@ -28,6 +28,34 @@ pub struct Paired {
     pub p: f64,
 }
 
+impl Paired {
+    /// The variance of the difference of the two accuracies on `n` common samples.
+    #[must_use]
+    pub fn variance(&self, n: u64) -> f64 {
+        let (n, wins, losses) = (n as f64, self.wins as f64, self.losses as f64);
+        (wins + losses - (wins - losses).powi(2) / n) / n.powi(2)
+    }
+}
+
+/// Half the width of a two-sided 95 % interval whose centre has this variance.
+#[must_use]
+pub fn margin(variance: f64) -> f64 {
+    Z * variance.sqrt()
+}
+
+/// p-values as if there had been one test (Holm 1979): who looks at many tasks will find one that differs by chance.
+#[must_use]
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let (mut adjusted, mut largest) = (vec![1.0; p.len()], 0.0f64);
+    for (rank, &at) in order.iter().enumerate() {
+        largest = largest.max((p[at] * (p.len() - rank) as f64).min(1.0));
+        adjusted[at] = largest;
+    }
+    adjusted
+}
+
 /// McNemar's exact test (McNemar 1947) on per-sample outcomes, paired by position; surplus samples are ignored.
 #[must_use]
 pub fn mcnemar(first: &[bool], second: &[bool]) -> Paired {
@@ -93,6 +121,19 @@ mod tests {
         // scipy.stats.binomtest(3, 13).pvalue
         assert!(close(binomial_two_sided(3, 13), 0.092_29), "{}", binomial_two_sided(3, 13));
         assert!(binomial_two_sided(900, 4000) < 1e-100 && binomial_two_sided(2000, 4000) > 0.99);
+    }
+
+    #[test]
+    fn differences_have_margins_and_many_tests_cost_something() {
+        // 12 against 4 of 100: 0.08 ± 1.96 · √((16 − 0.64)/10⁴)
+        let paired = Paired { wins: 12, losses: 4, p: 0.0 };
+        assert!(close(margin(paired.variance(100)), 1.959_964 * (15.36f64 / 1e4).sqrt()));
+        // statsmodels.stats.multitest.multipletests([0.01, 0.04, 0.03, 0.005], method="holm")
+        let adjusted = holm(&[0.01, 0.04, 0.03, 0.005]);
+        for (found, expected) in adjusted.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!(close(*found, expected), "{adjusted:?}");
+        }
+        assert!(holm(&[]).is_empty() && holm(&[0.7, 0.9]) == [1.0, 1.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `fusebench run` end to end on the zoo in the binary, on few samples.
 
-use super::program::{json, keys, stdout, tasks};
+use super::program::{json, keys, run, stdout, tasks};
 use serde_json::Value as Json;
 use std::fs;
 
@@ -155,4 +155,48 @@ fn a_sweep_gives_every_value_and_marks_the_best() {
     let table = stdout(&args);
     assert_eq!(table.lines().filter(|line| line.ends_with("best")).count(), 1, "{table}");
     assert!(!table.contains("--split validation"), "it was chosen on validation");
+}
+
+#[test]
+fn seeds_show_what_is_luck() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let args = ["run", "dare", "--set", "drop=0.95", "--seeds", "3", "--set", "seed=5", "--limit", "32"];
+    let report = json(&[&args[..], &["--json", "--out", out]].concat());
+    let entries = report["seeds"].as_array().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry["seed"].as_f64().unwrap()).collect::<Vec<_>>(), [5.0, 6.0, 7.0]);
+    let averages: Vec<f64> = entries.iter().map(|entry| entry["average"].as_f64().unwrap()).collect();
+    let spread = &report["spread"]["average"];
+    assert!((spread["mean"].as_f64().unwrap() - averages.iter().sum::<f64>() / 3.0).abs() < 1e-12);
+    assert!(spread["deviation"].as_f64().unwrap() > 0.0, "other seeds drop other weights: {averages:?}");
+    assert!(report["spread"]["mnist"]["low"].as_f64().unwrap() <= report["spread"]["mnist"]["high"].as_f64().unwrap());
+    let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
+    assert!(csv.starts_with("seed,task,") && csv.lines().count() == 25, "{csv}");
+    let table = stdout(&args);
+    assert!(table.contains("seeds 5, 6, 7") && table.contains("± sd"), "{table}");
+    let fixed = run(&["run", "task_arithmetic", "--seeds", "3"]);
+    assert!(fixed.code == 2 && fixed.stderr.contains("has no seed"), "{}", fixed.stderr);
+}
+
+#[test]
+fn two_recipes_are_tested_on_the_same_samples() {
+    let args = ["run", "task_arithmetic", "--set", "scaling=1", "--against", "simple_average", "--limit", "64"];
+    let report = json(&[&args[..], &["--json"]].concat());
+    let against = &report["against"];
+    assert_eq!(against["recipe"]["method"], "simple_average");
+    let average = &against["average"];
+    let difference = average["difference"].as_f64().unwrap();
+    let expected = report["average"]["accuracy"].as_f64().unwrap() - average["accuracy"].as_f64().unwrap();
+    assert!((difference - expected).abs() < 1e-12);
+    assert!(average["low"].as_f64().unwrap() < difference && difference < average["high"].as_f64().unwrap());
+    for (task, row) in against["tasks"].as_object().unwrap() {
+        let difference = report[task]["correct"].as_f64().unwrap() / report[task]["n"].as_f64().unwrap()
+            - row["accuracy"].as_f64().unwrap();
+        assert!((difference - row["difference"].as_f64().unwrap()).abs() < 1e-12);
+        assert!(row["p_holm"].as_f64().unwrap() >= row["p"].as_f64().unwrap());
+    }
+    let same = json(&["run", "ties", "--against", "ties", "--limit", "16", "--json"]);
+    assert!(same["against"]["tasks"].as_object().unwrap().values().all(|row| row["p"] == 1.0));
+    let table = stdout(&args);
+    assert!(table.contains("McNemar") && table.contains("other  Simple average"), "{table}");
 }

@@ -63,6 +63,7 @@ fn recipe(outcomes: &[Outcome]) -> Result<String, CliError> {
 /// One row a task, or a value and a task.
 fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
     let swept = plan.sweep.as_ref().map(|sweep| sweep.name.as_str());
+    let swept = swept.or((!plan.seeds.is_empty()).then_some("seed"));
     let mut header: Vec<String> = swept.map(str::to_owned).into_iter().collect();
     header.extend(
         ["task", "split", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"].map(String::from),

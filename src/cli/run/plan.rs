@@ -4,7 +4,7 @@ use crate::cli::args::Run;
 use crate::cli::error::CliError;
 use crate::engine::{Job, Preset};
 use crate::fusion::METHODS;
-use crate::params::ParamError;
+use crate::params::{ParamError, Value};
 use crate::zoo::Zoo;
 
 /// More runs than this are a typo in the step, not a sweep.
@@ -22,6 +22,10 @@ pub struct Sweep {
 pub struct Plan {
     pub preset: Preset,
     pub sweep: Option<Sweep>,
+    /// Seeds to run it with in turn; none for the recipe's own.
+    pub seeds: Vec<u64>,
+    /// What it is tested against.
+    pub against: Option<Preset>,
 }
 
 impl Plan {
@@ -42,12 +46,33 @@ impl Plan {
             preset.set_limit(args.limit);
         }
         let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
-        Ok(Self { preset, sweep })
+        let seeds = args.seeds.map_or_else(|| Ok(Vec::new()), |count| seeds(&preset, count))?;
+        let against = args.against.as_deref().map(|name| against(name, args)).transpose()?;
+        Ok(Self { preset, sweep, seeds, against })
     }
 
-    /// One job, or one for every value of the sweep with that value.
+    /// One job, and that which it is tested against; or one for every seed, or every value of the sweep, with that value.
     pub fn jobs(&self, zoo: &Zoo) -> Result<Vec<(Option<f64>, Job)>, CliError> {
-        let Some(sweep) = &self.sweep else { return Ok(vec![(None, self.preset.job(zoo)?)]) };
+        if !self.seeds.is_empty() {
+            let job = |&seed: &u64| {
+                let mut preset = self.preset.clone();
+                preset
+                    .set(SEED, &seed.to_string())
+                    .map_err(|error| refused(&preset, "--seeds", &self.seeds.len().to_string(), &error))?;
+                Ok((Some(seed as f64), preset.job(zoo)?))
+            };
+            return self.seeds.iter().map(job).collect();
+        }
+        let Some(sweep) = &self.sweep else {
+            let first = self.preset.job(zoo)?;
+            let mut jobs = vec![(None, first.clone())];
+            if let Some(against) = &self.against {
+                // The same samples, whatever it says itself.
+                let Job { tasks, split, limit, .. } = first;
+                jobs.push((None, Job { tasks, split, limit, ..against.job(zoo)? }));
+            }
+            return Ok(jobs);
+        };
         let job = |&value: &f64| {
             let mut preset = self.preset.clone();
             preset
@@ -57,6 +82,30 @@ impl Plan {
         };
         sweep.values.iter().map(job).collect()
     }
+}
+
+/// What a seed is called in every method that has one.
+const SEED: &str = "seed";
+
+/// So many seeds, from the preset's own on.
+fn seeds(preset: &Preset, count: u16) -> Result<Vec<u64>, CliError> {
+    let method = preset.method();
+    let Some(&Value::Int(first)) = preset.params().get(SEED) else {
+        return Err(CliError::input(format!("{} has no seed: every run gives the same", method.name))
+            .at(format!("--seeds {count}"))
+            .hint("leave --seeds out"));
+    };
+    let first = u64::try_from(first).unwrap_or_default();
+    Ok((0..u64::from(count)).map(|at| first + at).collect())
+}
+
+/// Another preset, with the same experts where they are named.
+fn against(name: &str, args: &Run) -> Result<Preset, CliError> {
+    let mut preset = Preset::resolve(name)?;
+    if !args.experts.is_empty() {
+        preset.set_experts(&args.experts);
+    }
+    Ok(preset)
 }
 
 fn assignment<'a>(option: &str, form: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {

@@ -1,8 +1,8 @@
 //! The result for people: one row a task, or one row a value of a sweep.
 
-use super::Outcome;
-use super::plan::Sweep;
+use super::plan::{Plan, Sweep};
 use super::report::{Reference, best};
+use super::{Outcome, against, seeds};
 use crate::cli::output::Columns;
 use crate::engine::{Report, TRANSDUCTIVE};
 use crate::fusion;
@@ -10,10 +10,12 @@ use crate::tasks::{Split, metrics};
 use crate::zoo::Zoo;
 use std::fmt::Write;
 
-pub fn render(zoo: &Zoo, sweep: Option<&Sweep>, outcomes: &[Outcome]) -> String {
-    match (sweep, outcomes) {
+pub fn render(zoo: &Zoo, plan: &Plan, outcomes: &[Outcome]) -> String {
+    match (&plan.sweep, outcomes) {
         (Some(sweep), _) => sweep_table(zoo, sweep, outcomes),
+        (None, [first, ..]) if !plan.seeds.is_empty() => seeds::table(&title(first), outcomes) + &footer(outcomes),
         (None, [outcome]) => single(zoo, outcome),
+        (None, [first, second]) => against::table(first, second) + &footer(outcomes),
         (None, _) => String::new(),
     }
 }

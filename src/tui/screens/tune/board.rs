@@ -1,7 +1,7 @@
 //! What the bars show: the newest number of every task, old ones until they are replaced, and how it compares.
 
 use crate::tasks::Split;
-use crate::tasks::metrics::mcnemar;
+use crate::tasks::metrics::{Paired, mcnemar};
 use crate::tui::runs::{RunView, Score, average};
 
 /// Below this the difference between two runs is called real.
@@ -112,7 +112,7 @@ pub fn delta(now: &Slot, then: &Slot) -> Option<Delta> {
     let (a, b) = (now.score?, then.score?);
     let by = a.accuracy - b.accuracy;
     let real = match paired(now, then) {
-        Some((wins, losses)) => wins + losses > 0 && mcnemar(&now.outcomes, &then.outcomes).p < SIGNIFICANT,
+        Some(paired) => paired.wins + paired.losses > 0 && paired.p < SIGNIFICANT,
         None => by.abs() > a.margin().hypot(b.margin()),
     };
     Some(Delta::new(by, real))
@@ -128,10 +128,7 @@ pub fn average_delta(now: &Board, then: &Board) -> Option<Delta> {
         let (a, b) = (slot.score?, other.score?);
         by += a.accuracy - b.accuracy;
         variance += match paired(slot, other) {
-            Some((wins, losses)) => {
-                let (samples, wins, losses) = (slot.outcomes.len() as f64, wins as f64, losses as f64);
-                (wins + losses - (wins - losses).powi(2) / samples) / samples.powi(2)
-            }
+            Some(paired) => paired.variance(slot.outcomes.len() as u64),
             None => (a.margin().powi(2) + b.margin().powi(2)) / Z95.powi(2),
         };
     }
@@ -139,13 +136,10 @@ pub fn average_delta(now: &Board, then: &Board) -> Option<Delta> {
     by.is_finite().then(|| Delta::new(by, by.abs() > margin))
 }
 
-/// Samples that only the first, and only the second got right, when both went over the same samples.
-fn paired(now: &Slot, then: &Slot) -> Option<(usize, usize)> {
+/// The two sample by sample, when both went over the same samples.
+fn paired(now: &Slot, then: &Slot) -> Option<Paired> {
     let (a, b) = (&now.outcomes, &then.outcomes);
-    (!a.is_empty() && a.len() == b.len()).then(|| {
-        let count = |first: &[bool], second: &[bool]| first.iter().zip(second).filter(|(x, y)| **x && !**y).count();
-        (count(a, b), count(b, a))
-    })
+    (!a.is_empty() && a.len() == b.len()).then(|| mcnemar(a, b))
 }
 
 /// How much of the way from the base to the experts is covered, on average over tasks; nothing where there is no way.
