@@ -28,7 +28,7 @@ mod worker;
 
 pub use device::{DeviceInfo, DeviceRequest, devices};
 pub use error::EngineError;
-pub use event::{Event, JobKind, PerTaskReport, Report, RunId, TaskReport};
+pub use event::{Event, JobKind, MixtureReport, PerTaskReport, Report, RunId, TaskReport};
 pub use export::write_checkpoint;
 pub use handle::Engine;
 pub use job::{Job, Recipe, TRANSDUCTIVE};

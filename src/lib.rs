@@ -6,7 +6,7 @@
 //! | `params` | hyper-parameter schema: one declaration drives slider, form, TOML, `--set`, JSON Schema, docs | – |
 //! | [`weights`] | checkpoints as named tensors: safetensors, dtypes, atomic writer | params |
 //! | [`fusion`] | method contract, registry, kernels, the methods | params, weights |
-//! | [`models`] | architectures as burn modules, one file a family | params, weights |
+//! | [`models`] | architectures as burn modules, one file a family | fusion and below |
 //! | [`tasks`] | data sets, splits, preprocessing, metrics | fusion, models and below |
 //! | [`zoo`] | the embedded checkpoints and data, and how they were trained | tasks and below |
 //! | [`store`] | run history (SQLite), state and cache files | – |

@@ -15,6 +15,8 @@ mod ensembles;
 mod learned;
 #[path = "golden_cases/merging.rs"]
 mod merging;
+#[path = "golden_cases/mixtures.rs"]
+mod mixtures;
 #[path = "golden_cases/near_tie.rs"]
 mod near_tie;
 #[path = "golden_cases/per_task.rs"]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
 
 fn run(root: &Path, case: &Case) -> Outcome {
     let ours = spectral::run(root, case).or_else(|| learned::run(root, case)).or_else(|| per_task::run(root, case));
+    let ours = ours.or_else(|| mixtures::run(root, case));
     if let Some(result) = ours {
         return result.unwrap_or_else(Outcome::Failed);
     }

@@ -1,7 +1,7 @@
 //! Results by what they depend on, so that coming back to a slider position shows its numbers at once.
 
+use super::predictor::Beside;
 use super::{Plan, TaskReport};
-use crate::fusion::Storage;
 use std::collections::HashMap;
 
 /// Everything a task's result depends on. The zoo is fixed for an engine's life, so it is not part of the key.
@@ -34,7 +34,7 @@ impl Key {
 /// Results of this engine's life, the oldest forgotten first.
 #[derive(Default)]
 pub(super) struct Cache {
-    reports: HashMap<Key, (TaskReport, Option<Storage>)>,
+    reports: HashMap<Key, (TaskReport, Option<Beside>)>,
     order: std::collections::VecDeque<Key>,
 }
 
@@ -46,13 +46,13 @@ impl Cache {
         self.reports.get(key).map(|(report, _)| report)
     }
 
-    /// What it takes to store the models that the result is of, where every task has one.
-    pub fn storage(&self, key: &Key) -> Option<Storage> {
-        self.reports.get(key)?.1
+    /// What there is to say of what the result is of, where it is not one model.
+    pub fn beside(&self, key: &Key) -> Option<Beside> {
+        self.reports.get(key)?.1.clone()
     }
 
-    pub fn insert(&mut self, key: Key, report: TaskReport, storage: Option<Storage>) {
-        if self.reports.insert(key.clone(), (report, storage)).is_none() {
+    pub fn insert(&mut self, key: Key, report: TaskReport, beside: Option<Beside>) {
+        if self.reports.insert(key.clone(), (report, beside)).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > CAPACITY

@@ -28,7 +28,7 @@ pub enum EngineError {
     Device(String),
     #[error("the fused model's output on `{task}` is not finite")]
     NotFiniteOutput { task: String },
-    #[error("{method} keeps all its members: there is no single set of weights to write")]
+    #[error("{method} keeps its members or experts apart: there is no single set of weights to write")]
     NoWeights { method: &'static str },
     #[error("two models are called `{name}`")]
     NameTwice { name: String },

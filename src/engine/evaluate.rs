@@ -3,7 +3,7 @@
 use super::device::OpenDevice;
 use super::lanes::Lanes;
 use super::order::{Chunk, permutation, round_robin};
-use super::predictor::Predictor;
+use super::predictor::{Answered, Predictor};
 use super::score::{Scored, score};
 use super::{EngineError, Plan, TaskReport};
 use crate::tasks::Images;
@@ -21,6 +21,9 @@ struct Tally {
     seen: usize,
     correct: u64,
     loss: f64,
+    /// Sums of what routers gave, `[place · expert]`, and how many experts there are.
+    routed: Vec<f64>,
+    experts: usize,
     /// In data-set order; only the first `samples` of `order` are ever filled.
     outcomes: Vec<Option<bool>>,
 }
@@ -69,6 +72,8 @@ impl Evaluation {
                 seen: 0,
                 correct: 0,
                 loss: 0.0,
+                routed: Vec::new(),
+                experts: 0,
             });
         }
         let samples: Vec<usize> = tallies.iter().map(|tally| tally.samples).collect();
@@ -92,7 +97,7 @@ impl Evaluation {
         let answers = lanes.map(&chunks, device.is_gpu, |&chunk| self.answer(chunk, predictor, device));
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut standings: Vec<Standing> = Vec::new();
-        for (chunk, scored) in chunks.iter().zip(answers) {
+        for (chunk, (scored, answered)) in chunks.iter().zip(answers) {
             let tally = &mut self.tallies[chunk.task];
             for (position, correct) in (chunk.start..).zip(scored.correct) {
                 tally.outcomes[tally.order[position]] = Some(correct);
@@ -100,13 +105,19 @@ impl Evaluation {
             }
             tally.seen += chunk.len;
             tally.loss += scored.loss;
+            tally.add_routed(&answered, chunk.len);
             standings.retain(|standing| standing.task != tally.id);
             standings.push(tally.standing());
         }
         Ok(standings)
     }
 
-    fn answer(&self, chunk: Chunk, predictor: &Predictor, device: &OpenDevice) -> Result<Scored, EngineError> {
+    fn answer(
+        &self,
+        chunk: Chunk,
+        predictor: &Predictor,
+        device: &OpenDevice,
+    ) -> Result<(Scored, Answered), EngineError> {
         let tally = &self.tallies[chunk.task];
         let indices = &tally.order[chunk.start..chunk.start + chunk.len];
         let labels: Vec<u16> = indices.iter().map(|&at| tally.images.labels[at]).collect();
@@ -116,15 +127,21 @@ impl Evaluation {
             pixels.resize(pixels.len() / batch * GPU_CHUNKS.0, 0.0);
             batch = GPU_CHUNKS.0;
         }
-        let mut logits = predictor.logits(&tally.id, pixels, batch, self.input, &tally.head, device)?;
-        logits.truncate(chunk.len * tally.head.classes);
-        score(&logits, tally.head.classes, &labels)
-            .ok_or_else(|| EngineError::NotFiniteOutput { task: tally.id.clone() })
+        let mut answered = predictor.logits(&tally.id, pixels, batch, self.input, &tally.head, device)?;
+        answered.logits.truncate(chunk.len * tally.head.classes);
+        let scored = score(&answered.logits, tally.head.classes, &labels)
+            .ok_or_else(|| EngineError::NotFiniteOutput { task: tally.id.clone() })?;
+        Ok((scored, answered))
     }
 
     /// Samples seen of the tasks that are not complete.
     pub fn seen_in_progress(&self) -> u64 {
         self.tallies.iter().filter(|tally| tally.seen < tally.samples).map(|tally| tally.seen as u64).sum()
+    }
+
+    /// Whom the task's images went to so far, `[place][expert]`; empty where there are no routers.
+    pub fn routing(&self, task: &str) -> Vec<Vec<f64>> {
+        self.tallies.iter().find(|tally| tally.id == task).map_or_else(Vec::new, Tally::routing)
     }
 
     /// Reports of the tasks that are complete.
@@ -138,6 +155,21 @@ impl Tally {
         Standing { task: self.id.clone(), correct: self.correct, seen: self.seen as u64, total: self.samples as u64 }
     }
 
+    /// Adds the rows of the first `n` images: what stands after them is padding.
+    fn add_routed(&mut self, Answered { routed, width, experts, .. }: &Answered, n: usize) {
+        self.experts = *experts;
+        self.routed.resize(*width, 0.0);
+        for row in routed.chunks_exact((*width).max(1)).take(n) {
+            self.routed.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+    }
+
+    fn routing(&self) -> Vec<Vec<f64>> {
+        let n = self.seen.max(1) as f64;
+        let row = |row: &[f64]| row.iter().map(|sum| sum / n).collect();
+        self.routed.chunks_exact(self.experts.max(1)).map(row).collect()
+    }
+
     fn report(&self) -> TaskReport {
         let n = self.seen.max(1) as f64;
         TaskReport {
@@ -146,6 +178,7 @@ impl Tally {
             loss: self.loss / n,
             n: self.seen as u64,
             correct: self.correct,
+            routing: self.routing(),
             outcomes: self.outcomes.iter().filter_map(|outcome| *outcome).collect(),
         }
     }

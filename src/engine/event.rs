@@ -1,6 +1,6 @@
 //! What the engine says. The same events drive the explorer and are the NDJSON of `fusebench run --events`.
 
-use crate::fusion::{PER_TASK, Storage};
+use crate::fusion::{Mixture, PER_TASK, Pool, Storage};
 use crate::params::ParamSet;
 use crate::tasks::Split;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,14 @@ pub enum Event {
         coefficients: Vec<Vec<f64>>,
         exact: bool,
     },
+    /// Whom the routers of a mixture sent the task's images to so far: `weights` are `[place][expert]` means.
+    Routing {
+        run: RunId,
+        task: String,
+        places: Vec<String>,
+        experts: Vec<String>,
+        weights: Vec<Vec<f64>>,
+    },
     /// The run turned out to be another one than was asked for, for instance because it was told to stop early: with
     /// these parameters its result comes out again.
     Settled {
@@ -116,6 +124,7 @@ impl Event {
             | Self::Estimate { run, .. }
             | Self::TaskDone { run, .. }
             | Self::Adapted { run, .. }
+            | Self::Routing { run, .. }
             | Self::Settled { run, .. }
             | Self::Log { run, .. }
             | Self::Finished { run, .. }
@@ -139,6 +148,9 @@ pub struct TaskReport {
     pub loss: f64,
     pub n: u64,
     pub correct: u64,
+    /// Of a mixture: what the routers gave each expert, `[place][expert]`, means over the images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routing: Vec<Vec<f64>>,
     /// Per sample, in data-set order: was the answer right? For paired tests between runs.
     #[serde(skip)]
     pub outcomes: Vec<bool>,
@@ -161,6 +173,48 @@ pub struct Report {
     /// Where every task has a model of its own, so that the task must be known at test time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_task: Option<PerTaskReport>,
+    /// Where the experts stay apart behind routers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Box<MixtureReport>>,
+}
+
+/// What there is to know of a mixture of experts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MixtureReport {
+    /// In f32: the backbone, the routers, the experts' changes.
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// Layers with a router, in the order of the checkpoint: the rows of a task's routing.
+    pub places: Vec<String>,
+    /// Its columns.
+    pub columns: Vec<String>,
+}
+
+impl MixtureReport {
+    #[must_use]
+    pub fn new(mixture: &Mixture, pool: &Pool) -> Self {
+        let name = |name: &str| name.strip_prefix("vision_model.").unwrap_or(name).to_owned();
+        Self {
+            storage: mixture.storage(pool),
+            places: mixture.body.places.iter().map(|place| name(&place.name)).collect(),
+            columns: mixture.body.experts.clone(),
+        }
+    }
+
+    /// What is to be said beside the accuracies.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let million = |bytes: u64| bytes as f64 / 4e6;
+        let Storage { base, shared, own, .. } = self.storage;
+        format!(
+            "a mixture with {} routers: {:.2} M parameters ({:.2} M backbone, {:.2} M routers, {:.2} M experts)",
+            self.places.len(),
+            million(base + shared + own),
+            million(base),
+            million(shared),
+            million(own)
+        )
+    }
 }
 
 /// What there is to know of a result with one model per task.

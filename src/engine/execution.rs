@@ -6,15 +6,18 @@ use super::device::OpenDevice;
 use super::evaluate::Evaluation;
 use super::fusing::Fusing;
 use super::lanes::Lanes;
-use super::predictor::Predictor;
+use super::predictor::{Beside, Predictor};
 use super::{EngineError, Event, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
-use crate::fusion::{Context, Examples, Storage};
+use crate::fusion::{Context, Examples};
 use crate::params::Value;
 use crate::tasks::metrics::wilson;
 use crate::zoo::Zoo;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How often whom routers ask is told, at most.
+const ROUTING: Duration = Duration::from_millis(100);
 
 /// What a step needs of the worker.
 pub(super) struct Bench<'a> {
@@ -50,8 +53,8 @@ struct Prepared {
     keys: Vec<Key>,
     /// Reports from the cache, in plan order.
     known: Vec<Option<TaskReport>>,
-    /// What the models take, where every task has one.
-    storage: Option<Storage>,
+    /// What there is to say of the result, where it is not one model.
+    beside: Option<Beside>,
 }
 
 impl Prepared {
@@ -67,11 +70,13 @@ struct Running {
     evaluation: Evaluation,
     /// Reports in plan order as they come in.
     reports: Vec<Option<TaskReport>>,
-    storage: Option<Storage>,
+    beside: Option<Beside>,
     fuse_seconds: f64,
     evaluating: Duration,
     seen: u64,
     cached: bool,
+    /// When routing was told last.
+    routed: Option<Instant>,
 }
 
 /// Whether there is more to do.
@@ -117,7 +122,7 @@ impl Execution {
                     self.settle(&mut prepared, fusing.settled(), bench);
                     let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
                     let mut context = Context::new(&self.cancel, &mut silent);
-                    prepared.storage = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
+                    prepared.beside = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
                     self.evaluate(prepared, fusing.seconds(), bench)
                 }
             },
@@ -136,8 +141,8 @@ impl Execution {
         let plan = Plan::new(bench.zoo, &self.job)?;
         let keys = Key::all(&plan, &bench.device.name);
         let known: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
-        let storage = keys.iter().find_map(|key| bench.cache.storage(key));
-        let mut prepared = Prepared { plan, keys, known, storage };
+        let beside = keys.iter().find_map(|key| bench.cache.beside(key));
+        let mut prepared = Prepared { plan, keys, known, beside };
         if prepared.known.iter().all(Option::is_some) {
             return self.evaluate(prepared, 0.0, bench);
         }
@@ -152,7 +157,7 @@ impl Execution {
         let started = Instant::now();
         let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
         let mut context = Context::new(&self.cancel, &mut progress);
-        prepared.storage = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
+        prepared.beside = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
         self.evaluate(prepared, started.elapsed().as_secs_f64(), bench)
     }
 
@@ -182,9 +187,15 @@ impl Execution {
 impl Running {
     fn new(run: RunId, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
         let wanted = prepared.wanted();
-        let Prepared { plan, keys, known, storage } = prepared;
-        if let Some(storage) = storage {
-            let text = PerTaskReport { storage, without_expert: plan.without_expert() }.summary();
+        let Prepared { plan, keys, known, beside } = prepared;
+        let text = match &beside {
+            Some(Beside::PerTask(storage)) => {
+                Some(PerTaskReport { storage: *storage, without_expert: plan.without_expert() }.summary())
+            }
+            Some(Beside::Mixture(mixture)) => Some(mixture.summary()),
+            None => None,
+        };
+        if let Some(text) = text {
             (bench.sink)(Event::Log { run, level: "info".into(), text });
         }
         let total = Some(plan.samples() as u64);
@@ -195,16 +206,19 @@ impl Running {
             plan,
             keys,
             reports: vec![None; known.len()],
-            storage,
+            beside,
             fuse_seconds,
             evaluating: Duration::ZERO,
             seen: 0,
+            routed: None,
         };
         for (at, report) in known.into_iter().enumerate() {
             if let Some(report) = report {
                 running.seen += report.n;
                 announce(bench, run, &report.task, report.correct, report.n, report.n);
+                let task = report.task.clone();
                 running.complete(run, at, report, bench);
+                running.tell_routing(run, &task, bench);
             }
         }
         Ok(running)
@@ -216,6 +230,10 @@ impl Running {
         self.evaluating += started.elapsed();
         for standing in &standings {
             announce(bench, run, &standing.task, standing.correct, standing.seen, standing.total);
+            // Each takes as much room as all other events of a step together.
+            if standing.seen == standing.total || self.routed.is_none_or(|last| last.elapsed() >= ROUTING) {
+                self.tell_routing(run, &standing.task, bench);
+            }
         }
         let done: Vec<TaskReport> = self.evaluation.finished().collect();
         for report in done {
@@ -230,10 +248,23 @@ impl Running {
         Ok(self.finish_if_complete(run, bench))
     }
 
+    /// Says whom a task's images went to so far.
+    fn tell_routing(&mut self, run: RunId, task: &str, bench: &Bench<'_>) {
+        let Some(Beside::Mixture(mixture)) = &self.beside else { return };
+        let known = self.reports.iter().flatten().find(|report| report.task == task);
+        let weights = known.map_or_else(|| self.evaluation.routing(task), |report| report.routing.clone());
+        if weights.is_empty() {
+            return;
+        }
+        let (places, experts) = (mixture.places.clone(), mixture.columns.clone());
+        (bench.sink)(Event::Routing { run, task: task.to_owned(), places, experts, weights });
+        self.routed = Some(Instant::now());
+    }
+
     fn complete(&mut self, run: RunId, at: usize, report: TaskReport, bench: &mut Bench<'_>) {
         let TaskReport { task, accuracy, loss, n, .. } = report.clone();
         (bench.sink)(Event::TaskDone { run, task, accuracy, loss, n });
-        bench.cache.insert(self.keys[at].clone(), report.clone(), self.storage);
+        bench.cache.insert(self.keys[at].clone(), report.clone(), self.beside.clone());
         self.reports[at] = Some(report);
     }
 
@@ -249,7 +280,16 @@ impl Running {
             evaluate_seconds: self.evaluating.as_secs_f64(),
             device: bench.device.name.clone(),
             cached: self.cached,
-            per_task: self.storage.map(|storage| PerTaskReport { storage, without_expert: self.plan.without_expert() }),
+            per_task: match &self.beside {
+                Some(Beside::PerTask(storage)) => {
+                    Some(PerTaskReport { storage: *storage, without_expert: self.plan.without_expert() })
+                }
+                _ => None,
+            },
+            mixture: match &self.beside {
+                Some(Beside::Mixture(mixture)) => Some(Box::new((**mixture).clone())),
+                _ => None,
+            },
         };
         (bench.sink)(Event::Finished { run, report });
         Step::Done

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// What fusing or writing reports; ensembles have no weights of their own; several models do not fit into one file.
 pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel) -> Result<(), EngineError> {
     let plan = Plan::new(zoo, job)?;
+    if !plan.method.gives_weights() {
+        return Err(EngineError::NoWeights { method: plan.method.name });
+    }
     let mut progress = |_, _| {};
     let mut context = Context::new(cancel, &mut progress);
     let statistics = match plan.method.needs.data {
@@ -35,7 +38,7 @@ pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel)
     match plan.method.run(&plan.params, &plan.pool, &mut context)? {
         Fused::Linear(linear) => write(path, &linear.materialise(&plan.pool, &mut context)?, &metadata),
         Fused::Weights(weights) => write(path, &weights, &metadata),
-        Fused::Ensemble(_) => Err(EngineError::NoWeights { method: plan.method.name }),
+        Fused::Ensemble(_) | Fused::Mixture(_) => Err(EngineError::NoWeights { method: plan.method.name }),
         Fused::PerTask(models) => {
             if path.extension().is_some_and(|extension| extension == "safetensors") {
                 return Err(EngineError::SeveralModels { method: plan.method.name, path: path.to_owned() });

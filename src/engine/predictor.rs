@@ -1,10 +1,10 @@
 //! What answers for a fused model: one network, the members of an ensemble, or a network for each task.
 
 use super::device::OpenDevice;
-use super::{EngineError, Plan, score};
+use super::{EngineError, MixtureReport, Plan, score};
 use crate::cancel::Cancel;
 use crate::fusion::{Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, PerTask, Storage};
-use crate::models::clip_vit::ClipVit;
+use crate::models::clip_vit::{ClipVit, MixedClipVit};
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
 use crate::zoo::{Head, Zoo};
@@ -21,6 +21,8 @@ pub(super) struct Predictor {
     members: Vec<(String, Arc<ClipVit>)>,
     /// Networks of single tasks' models, by expert; the base answers for tasks that have none.
     per_task: Vec<(Option<String>, ClipVit)>,
+    /// A network with experts behind routers.
+    mixed: Option<MixedClipVit>,
     /// Who answers.
     answers: Answers,
 }
@@ -35,11 +37,33 @@ enum Answers {
     Ensemble(EnsembleRule),
     /// One of `per_task`: by task, its place.
     PerTask(Vec<(String, usize)>),
+    /// `mixed`, whatever the task.
+    Mixture,
+}
+
+/// What there is to say of a result that is not one model.
+#[derive(Debug, Clone)]
+pub(super) enum Beside {
+    /// What the models take, where every task has one.
+    PerTask(Storage),
+    Mixture(Arc<MixtureReport>),
+}
+
+/// Answers to a few images.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// `[n, classes]`
+    pub logits: Vec<f32>,
+    /// What routers gave each expert, `[n, place · expert]`; empty where there are none.
+    pub routed: Vec<f32>,
+    /// Numbers an image, and how many experts they are about.
+    pub width: usize,
+    pub experts: usize,
 }
 
 impl Predictor {
     /// Fuses the plan's pool and makes the result ready to answer for the tasks in the `wanted` places of the plan. Gives
-    /// what the models take where every task has one of its own.
+    /// what there is to say of it where it is not one model.
     ///
     /// # Errors
     /// Whatever the method or the model reports; cancellation.
@@ -50,7 +74,7 @@ impl Predictor {
         wanted: &[usize],
         device: &OpenDevice,
         context: &mut Context<'_>,
-    ) -> Result<Option<Storage>, EngineError> {
+    ) -> Result<Option<Beside>, EngineError> {
         let fused = plan.method.run(&plan.params, &plan.pool, context)?;
         self.hold(zoo, plan, wanted, device, fused, context)
     }
@@ -67,11 +91,11 @@ impl Predictor {
         device: &OpenDevice,
         fused: Fused,
         context: &mut Context<'_>,
-    ) -> Result<Option<Storage>, EngineError> {
+    ) -> Result<Option<Beside>, EngineError> {
         // Until everything below has worked, the network holds nothing that a nudge could start from.
         let held = self.linear.take();
         self.answers = Answers::One;
-        let mut storage = None;
+        let mut beside = None;
         match fused {
             Fused::Linear(linear) => {
                 self.incremental.fuse(&linear, &plan.pool, context)?;
@@ -87,16 +111,23 @@ impl Predictor {
                 self.linear = Some(linear);
             }
             Fused::Weights(weights) => load(&mut self.network, zoo, device, &weights)?,
+            Fused::Mixture(mixture) => {
+                // The old one first: each is as large as all experts together.
+                self.mixed = None;
+                self.mixed = Some(MixedClipVit::new(zoo.config(), &mixture, &device.tensor)?);
+                beside = Some(Beside::Mixture(Arc::new(MixtureReport::new(&mixture, &plan.pool))));
+                self.answers = Answers::Mixture;
+            }
             Fused::Ensemble(rule) => {
                 self.gather_members(zoo, plan, device, context.cancel)?;
                 self.answers = Answers::Ensemble(rule);
             }
             Fused::PerTask(models) => {
-                storage = Some(models.storage(&plan.pool));
+                beside = Some(Beside::PerTask(models.storage(&plan.pool)));
                 self.answers = Answers::PerTask(self.build_models(&models, zoo, plan, wanted, device, context)?);
             }
         }
-        Ok(storage)
+        Ok(beside)
     }
 
     /// Builds the model of every wanted task, one set of weights at a time, and gives each task's place in `per_task`.
@@ -181,7 +212,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// Logits `[n, classes]` of `task` for pixels `[n, channels, side, side]`.
+    /// Answers to `task` for pixels `[n, channels, side, side]`.
     ///
     /// # Errors
     /// When the device fails.
@@ -193,7 +224,8 @@ impl Predictor {
         input: InputShape,
         head: &Head,
         device: &OpenDevice,
-    ) -> Result<Vec<f32>, EngineError> {
+    ) -> Result<Answered, EngineError> {
+        let plain = |logits| Answered { logits, ..Answered::default() };
         let pixels = Tensor::<4>::from_data(
             TensorData::new(pixels, [n, input.channels, input.side, input.side]),
             &device.tensor,
@@ -201,25 +233,32 @@ impl Predictor {
         let rule = match &self.answers {
             Answers::One => {
                 let network = self.network.as_ref().ok_or_else(nothing)?;
-                return Ok(score::logits(head, &features(network, pixels)?));
+                return Ok(plain(score::logits(head, &features(network, pixels)?)));
             }
             Answers::PerTask(places) => {
                 let place = places.iter().find(|(known, _)| known == task).map(|(_, place)| *place);
                 let (_, network) = place.and_then(|place| self.per_task.get(place)).ok_or_else(nothing)?;
-                return Ok(score::logits(head, &features(network, pixels)?));
+                return Ok(plain(score::logits(head, &features(network, pixels)?)));
+            }
+            Answers::Mixture => {
+                let mixed = self.mixed.as_ref().ok_or_else(nothing)?;
+                let routed = mixed.features(pixels);
+                let logits = score::logits(head, &read(routed.features)?);
+                let (width, experts) = (routed.weights.dims()[1], mixed.experts());
+                return Ok(Answered { logits, routed: read(routed.weights)?, width, experts });
             }
             Answers::Ensemble(rule) => rule,
         };
         let outputs: Vec<Vec<f32>> =
             self.members.iter().map(|(_, member)| features(member, pixels.clone())).collect::<Result<_, _>>()?;
         // Averages are taken of features, as FusionBench does; a maximum only makes sense over logits of classes.
-        Ok(match rule {
+        Ok(plain(match rule {
             EnsembleRule::Weighted(_) => score::logits(head, &combine(rule, &outputs)),
             EnsembleRule::Max => {
                 let logits: Vec<Vec<f32>> = outputs.iter().map(|output| score::logits(head, output)).collect();
                 combine(rule, &logits)
             }
-        })
+        }))
     }
 }
 
@@ -232,7 +271,11 @@ fn combine(rule: &EnsembleRule, outputs: &[Vec<f32>]) -> Vec<f32> {
 }
 
 fn features(network: &ClipVit, pixels: Tensor<4>) -> Result<Vec<f32>, EngineError> {
-    let data = network.features(pixels).try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;
+    read(network.features(pixels))
+}
+
+fn read(tensor: Tensor<2>) -> Result<Vec<f32>, EngineError> {
+    let data = tensor.try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;
     data.try_into_vec::<f32>().map_err(|error| EngineError::Device(format!("{error:?}")))
 }
 

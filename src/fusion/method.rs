@@ -1,6 +1,6 @@
 //! What a fusion method is, what it is given and what it returns.
 
-use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, PER_TASK, PerTask, Pool};
+use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Mixture, PER_TASK, PerTask, Pool};
 use crate::params::{ParamError, ParamSet, Spec, Value};
 use crate::weights::StateDict;
 use serde::Serialize;
@@ -108,6 +108,12 @@ impl Method {
         self.family == Family::Compression
     }
 
+    /// Whether the result is weights that other programs can run: a model, or one for each task.
+    #[must_use]
+    pub fn gives_weights(&self) -> bool {
+        !matches!(self.family, Family::Ensemble | Family::Mixing)
+    }
+
     /// Runs the method on a pool that it can run on.
     ///
     /// # Errors
@@ -169,4 +175,6 @@ pub enum Fused {
     PerTask(PerTask),
     /// Every expert runs, outputs are combined.
     Ensemble(EnsembleRule),
+    /// The experts' changes stay apart, behind routers that look at each input.
+    Mixture(Mixture),
 }

@@ -78,6 +78,7 @@ methods! {
     simple_ensemble,
     weighted_ensemble,
     max_model,
+    smile,
 }
 
 /// The method called `id`.

@@ -97,6 +97,9 @@ impl Method {
                     }
                 })
             }
+            Fused::Mixture(_) => {
+                Err(self.not_streamed("its experts stay apart behind routers: there is no single set of weights"))
+            }
             Fused::Ensemble(_) => Err(self.not_streamed("it keeps all its members: there is no single set of weights")),
         }
     }

@@ -77,6 +77,7 @@ pub fn all_of(fused: &Fused, pool: &Pool, cx: &mut Context<'_>) -> Result<Vec<St
         Fused::Linear(plan) => Ok(vec![plan.materialise(pool, cx)?]),
         Fused::Weights(weights) => Ok(vec![weights.clone()]),
         Fused::PerTask(models) => (0..pool.experts().len()).map(|expert| models.model(expert, pool, cx)).collect(),
+        Fused::Mixture(mixture) => Ok(vec![mixture.body.backbone.clone()]),
         Fused::Ensemble(rule) => panic!("an ensemble has no weights: {rule:?}"),
     }
 }

@@ -5,6 +5,7 @@
 //! | `config` | sizes, from `config.json` |
 //! | `layout` | names, shapes and order of the tensors |
 //! | `linear` | the linear layers, by what they are given |
+//! | `mixed` | the tower with experts behind routers in some of its linear layers |
 //! | `module` | the tensors, by name, in the layout that runs fast |
 //! | `forward` | the forward pass in burn operations: every device, differentiable |
 //! | `host` | the same pass for the CPU: burn's GEMM with hand-written loops between |
@@ -18,11 +19,13 @@ mod init;
 mod kernels;
 mod layout;
 mod linear;
+mod mixed;
 mod module;
 #[cfg(test)]
 mod tests;
 
 pub use config::{Activation, ClipVitConfig};
 pub use init::random_weights;
-pub use linear::Linear;
+pub use linear::{Linear, Part};
+pub use mixed::{MixedClipVit, Routed};
 pub use module::ClipVit;

@@ -11,7 +11,7 @@ mod task_view;
 
 pub use eta::Eta;
 pub use record::{recipe_toml, record};
-pub use run_view::{Learned, LogLine, Phase, RunState, RunView, average};
+pub use run_view::{Learned, LogLine, Phase, Routing, RunState, RunView, average};
 pub use task_view::{Score, TaskView};
 
 use super::effect::Effect;

@@ -7,6 +7,7 @@ pub mod gauge;
 pub mod heatmap;
 pub mod line_chart;
 pub mod pane;
+pub mod routing;
 pub mod slider;
 pub mod spinner;
 pub mod table;

@@ -216,7 +216,8 @@ impl<'a> Judge<'a> {
             Fused::Linear(plan) => self.model.load(&plan.materialise(self.zoo.pool(), &mut cx)?)?,
             Fused::Weights(weights) => self.model.load(&weights)?,
             Fused::PerTask(models) => return self.per_task(&models, split),
-            Fused::Ensemble(_) => {}
+            // Neither is one set of weights.
+            Fused::Ensemble(_) | Fused::Mixture(_) => {}
         }
         let tasks = self.zoo.tasks();
         let sum = tasks.iter().map(|task| self.accuracy(&task.id, split)).sum::<Result<f64, _>>()?;

@@ -54,7 +54,9 @@ fn weights(id: &str, given: Json, pool: &Pool, data: &dyn Calibration) -> Result
     match method.run(&params(method, given)?, pool, &mut cx).map_err(text)? {
         Fused::Linear(plan) => plan.materialise(pool, &mut cx).map_err(text),
         Fused::Weights(weights) => Ok(weights),
-        Fused::Ensemble(_) | Fused::PerTask(_) => Err("there is no single set of weights".to_owned()),
+        Fused::Ensemble(_) | Fused::PerTask(_) | Fused::Mixture(_) => {
+            Err("there is no single set of weights".to_owned())
+        }
     }
 }
 

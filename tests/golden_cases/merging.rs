@@ -250,7 +250,7 @@ fn fuse(ours: &Ours, inputs: &Inputs, masks: Option<&dyn MaskSource>) -> Result<
             Ok((models.model(0, pool, &mut cx).map_err(|error| error.to_string())?, None))
         }
         Fused::PerTask(_) => Err("one model per task".to_owned()),
-        Fused::Ensemble(_) => Err("an ensemble has no weights".to_owned()),
+        Fused::Ensemble(_) | Fused::Mixture(_) => Err("not one set of weights".to_owned()),
     }
 }
 

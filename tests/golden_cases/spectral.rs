@@ -57,7 +57,9 @@ impl Ours {
         context(|cx| match fused {
             Fused::Linear(plan) => plan.materialise(pool, cx),
             Fused::Weights(weights) => Ok(weights),
-            Fused::PerTask(_) | Fused::Ensemble(_) => Err(FusionError::NotFinite { tensor: "not weights".to_owned() }),
+            Fused::PerTask(_) | Fused::Ensemble(_) | Fused::Mixture(_) => {
+                Err(FusionError::NotFinite { tensor: "not weights".to_owned() })
+            }
         })
     }
 }

@@ -127,7 +127,15 @@ mod tests {
     fn task(name: &str, outcomes: Vec<bool>) -> TaskReport {
         let correct = outcomes.iter().filter(|right| **right).count() as u64;
         let n = outcomes.len() as u64;
-        TaskReport { task: name.to_owned(), accuracy: correct as f64 / n as f64, loss: 0.0, n, correct, outcomes }
+        TaskReport {
+            task: name.to_owned(),
+            accuracy: correct as f64 / n as f64,
+            loss: 0.0,
+            n,
+            correct,
+            routing: Vec::new(),
+            outcomes,
+        }
     }
 
     fn report(tasks: Vec<TaskReport>) -> Report {
@@ -142,6 +150,7 @@ mod tests {
             device: "cpu".to_owned(),
             cached: false,
             per_task: None,
+            mixture: None,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Outcome, plan::Sweep};
 use crate::cli::error::CliError;
-use crate::engine::{PerTaskReport, Report, TaskReport};
+use crate::engine::{MixtureReport, PerTaskReport, Report, TaskReport};
 use crate::fusion::{self, Family, PER_TASK};
 use crate::tasks::{Split, metrics};
 use crate::weights::TensorInfo;
@@ -81,6 +81,9 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
         "device": report.device,
         "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
     });
+    if let Some(mixture) = &report.mixture {
+        about["mixture"] = mixture_json(mixture);
+    }
     if let Some(models) = &report.per_task {
         about["per_task"] = per_task_json(models);
     }
@@ -102,6 +105,21 @@ fn per_task_json(models: &PerTaskReport) -> Json {
         },
         "share_of_experts": storage.share(),
         "without_expert": models.without_expert,
+    })
+}
+
+/// What has to be said of a mixture; sizes in bytes of f32. The tasks' `routing` is a row a place and a column an expert.
+fn mixture_json(mixture: &MixtureReport) -> Json {
+    let storage = mixture.storage;
+    json!({
+        "bytes": {
+            "backbone": storage.base,
+            "routers": storage.shared,
+            "experts": storage.own,
+            "total": storage.total(),
+        },
+        "places": mixture.places,
+        "experts": mixture.columns,
     })
 }
 
@@ -149,7 +167,7 @@ pub fn best(outcomes: &[Outcome]) -> Option<&Outcome> {
 
 fn task_json(zoo: &Zoo, task: &TaskReport, split: Split) -> Json {
     let (low, high) = metrics::wilson(task.correct, task.n);
-    json!({
+    let mut json = json!({
         "accuracy": task.accuracy,
         "loss": task.loss,
         "n": task.n,
@@ -158,7 +176,11 @@ fn task_json(zoo: &Zoo, task: &TaskReport, split: Split) -> Json {
         "high": high,
         "base": zoo.scores().base(&task.task, split),
         "expert": zoo.scores().expert(&task.task, split),
-    })
+    });
+    if !task.routing.is_empty() {
+        json["routing"] = json!(task.routing);
+    }
+    json
 }
 
 /// Nothing is frozen in a fused model, so all of its parameters count as trainable, as FusionBench counts.
@@ -166,7 +188,11 @@ fn model_info(zoo: &Zoo, outcome: &Outcome) -> Json {
     let recipe = &outcome.job.recipe;
     let one: usize = zoo.pool().reference().map_or(0, |model| model.tensors().iter().map(TensorInfo::len).sum());
     let ensemble = fusion::find(&recipe.method).is_ok_and(|method| method.family == Family::Ensemble);
-    let all = if ensemble { one * recipe.experts.len() } else { one };
+    let all = match &outcome.report.mixture {
+        Some(mixture) => usize::try_from(mixture.storage.total() / 4).unwrap_or(usize::MAX),
+        None if ensemble => one * recipe.experts.len(),
+        None => one,
+    };
     // Of several models, only one at a time is in use.
     json!({ "trainable_params": all, "all_params": all, "trainable_percentage": 1.0, "name": recipe.method })
 }

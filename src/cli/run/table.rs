@@ -109,6 +109,9 @@ fn footer(outcomes: &[Outcome]) -> String {
     if let Some(models) = outcomes.iter().find_map(|outcome| outcome.report.per_task.as_ref()) {
         let _ = writeln!(text, "note: {}", models.summary());
     }
+    if let Some(mixture) = outcomes.iter().find_map(|outcome| outcome.report.mixture.as_ref()) {
+        let _ = writeln!(text, "note: {}", mixture.summary());
+    }
     let total = |seconds: fn(&Report) -> f64| outcomes.iter().map(|outcome| seconds(&outcome.report)).sum::<f64>();
     let (fuse, evaluate) = (total(|report| report.fuse_seconds), total(|report| report.evaluate_seconds));
     let _ = writeln!(text, "fused in {fuse:.2} s, evaluated in {evaluate:.2} s");

@@ -59,6 +59,9 @@ impl MergePlan {
         let several = parts.iter().filter(|part| part.method.id == job.method.id).count() > 1;
         for part in &parts {
             part.method.check(part.pool.base().is_some(), part.pool.experts().len())?;
+            if !part.method.gives_weights() {
+                return Err(EngineError::NoWeights { method: part.method.name });
+            }
             part.method.check_without_data()?;
             if several && !part.method.streams() {
                 return Err(EngineError::OneRecipe { method: part.method.name });

@@ -96,6 +96,7 @@ builtin! {
     "compression/randes"
     "compression/bitdelta"
     "compression/magnitude_diff_pruning"
+    "mixing/smile"
 }
 
 /// The preset named in full (`merging/ties`) or in short (`ties`).

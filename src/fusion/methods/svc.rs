@@ -66,7 +66,7 @@ fn merged(inner: &str, scaling: f64, pool: &Pool, cx: &mut Context<'_>) -> Resul
     match method.run(&set, pool, cx)? {
         Fused::Linear(plan) => plan.materialise(pool, cx),
         Fused::Weights(weights) => Ok(weights),
-        Fused::Ensemble(_) | Fused::PerTask(_) => {
+        Fused::Ensemble(_) | Fused::PerTask(_) | Fused::Mixture(_) => {
             Err(unusable(format!("{} does not merge weights into one model", method.name)))
         }
     }

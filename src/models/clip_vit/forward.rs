@@ -1,10 +1,36 @@
 //! The forward pass in burn operations: runs on every device and under autodiff.
 
+use super::linear::Part;
 use super::{Activation, ClipVit, Linear, host};
 use burn::module::Param;
 use burn::tensor::activation::{gelu, sigmoid, softmax};
 use burn::tensor::module::{layer_norm, linear};
 use burn::tensor::{Device, Tensor};
+
+/// A linear layer's weight `[inputs, outputs]` and bias.
+pub(super) type Weights<'a> = (&'a Param<Tensor<2>>, Option<&'a Param<Tensor<1>>>);
+
+/// How the linear layers of a tower are carried out.
+pub(super) trait Run {
+    /// `[n, tokens, inputs]` → `[n, tokens, outputs]`
+    fn dense(&mut self, part: Part, input: Tensor<3>, weights: Weights<'_>) -> Tensor<3>;
+
+    /// Is shown what the layers are given.
+    fn see(&mut self, _: Linear, _: &Tensor<3>) {}
+}
+
+/// As they are, showing someone their inputs.
+struct Plain<F>(F);
+
+impl<F: FnMut(Linear, &Tensor<3>)> Run for Plain<F> {
+    fn dense(&mut self, _: Part, input: Tensor<3>, (weight, bias): Weights<'_>) -> Tensor<3> {
+        linear(input, weight.val(), bias.map(Param::val))
+    }
+
+    fn see(&mut self, layer: Linear, input: &Tensor<3>) {
+        (self.0)(layer, input);
+    }
+}
 
 impl ClipVit {
     /// What heads look at: `image_embeds` (the projected class token) or, without a projection, `pooler_output`.
@@ -26,11 +52,11 @@ impl ClipVit {
         let mut tokens = self.embed(pixels);
         let last = self.config().num_hidden_layers - 1;
         for layer in 0..last {
-            tokens = self.block(layer, tokens.clone(), tokens, &mut |_, _| ());
+            tokens = self.block(layer, tokens.clone(), tokens, &mut Plain(|_, _: &Tensor<3>| ()));
         }
         // Only the class token leaves the last block, so only its query, attention and MLP are computed.
         let class = tokens.clone().narrow(1, 0, 1);
-        let pooled = self.pool(self.block(last, class, tokens, &mut |_, _| ()));
+        let pooled = self.pool(self.block(last, class, tokens, &mut Plain(|_, _: &Tensor<3>| ())));
         match self.projection() {
             Some(weight) => pooled.matmul(weight.val()),
             None => pooled,
@@ -44,7 +70,7 @@ impl ClipVit {
         let mut states = vec![self.embed(pixels)];
         for layer in 0..self.config().num_hidden_layers {
             let tokens = states[layer].clone();
-            states.push(self.block(layer, tokens.clone(), tokens, &mut |_, _| ()));
+            states.push(self.block(layer, tokens.clone(), tokens, &mut Plain(|_, _: &Tensor<3>| ())));
         }
         states
     }
@@ -54,7 +80,7 @@ impl ClipVit {
     pub fn watch(&self, pixels: Tensor<4>, mut see: impl FnMut(Linear, &Tensor<3>)) {
         let mut tokens = self.embed(pixels);
         for layer in 0..self.config().num_hidden_layers {
-            tokens = self.block(layer, tokens.clone(), tokens, &mut see);
+            tokens = self.block(layer, tokens.clone(), tokens, &mut Plain(&mut see));
         }
         if self.projection().is_some() {
             let [n, _, width] = tokens.dims();
@@ -78,7 +104,7 @@ impl ClipVit {
     }
 
     /// Patches to tokens, class token first, positions added, normed: `[n, tokens, hidden]`.
-    fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
+    pub(super) fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
         let config = self.config();
         let [n, channels, height, width] = pixels.dims();
         let (grid, side, hidden) = (config.grid(), config.patch_size, config.hidden_size);
@@ -101,36 +127,30 @@ impl ClipVit {
     }
 
     /// One transformer block for the tokens `queries` (all, or the first few) of `tokens`.
-    fn block(
-        &self,
-        layer: usize,
-        queries: Tensor<3>,
-        tokens: Tensor<3>,
-        see: &mut impl FnMut(Linear, &Tensor<3>),
-    ) -> Tensor<3> {
+    pub(super) fn block(&self, layer: usize, queries: Tensor<3>, tokens: Tensor<3>, run: &mut impl Run) -> Tensor<3> {
         let weights = self.layer(layer);
         let everything = queries.dims() == tokens.dims();
         let seen = self.norm(tokens, weights.norm1);
-        see(Linear::Attention { layer }, &seen);
+        run.see(Linear::Attention { layer }, &seen);
         let asking = if everything { seen.clone() } else { seen.clone().narrow(1, 0, queries.dims()[1]) };
         let scale = (self.config().head_dim() as f64).powf(-0.5);
-        let query = self.heads(dense(asking, weights.query).mul_scalar(scale));
-        let key = self.heads(dense(seen.clone(), weights.key));
-        let value = self.heads(dense(seen, weights.value));
+        let query = self.heads(run.dense(Part::Query(layer), asking, some(weights.query)).mul_scalar(scale));
+        let key = self.heads(run.dense(Part::Key(layer), seen.clone(), some(weights.key)));
+        let value = self.heads(run.dense(Part::Value(layer), seen, some(weights.value)));
         // Written out: faster than burn's fused attention on the CPU at these lengths.
         let mixed = softmax(query.matmul(key.swap_dims(2, 3)), 3).matmul(value);
         let mixed = mixed.swap_dims(1, 2).reshape(queries.dims());
-        see(Linear::Out { layer }, &mixed);
-        let tokens = queries + dense(mixed, weights.out);
+        run.see(Linear::Out { layer }, &mixed);
+        let tokens = queries + run.dense(Part::Out(layer), mixed, some(weights.out));
         let normed = self.norm(tokens.clone(), weights.norm2);
-        see(Linear::Fc1 { layer }, &normed);
-        let inner = dense(normed, weights.fc1);
+        run.see(Linear::Fc1 { layer }, &normed);
+        let inner = run.dense(Part::Fc1(layer), normed, some(weights.fc1));
         let inner = match self.config().hidden_act {
             Activation::QuickGelu => inner.clone() * sigmoid(inner.mul_scalar(1.702)),
             Activation::Gelu => gelu(inner),
         };
-        see(Linear::Fc2 { layer }, &inner);
-        tokens + dense(inner, weights.fc2)
+        run.see(Linear::Fc2 { layer }, &inner);
+        tokens + run.dense(Part::Fc2(layer), inner, some(weights.fc2))
     }
 
     /// `[n, tokens, hidden]` → `[n, heads, tokens, head_dim]`
@@ -149,6 +169,6 @@ impl ClipVit {
     }
 }
 
-fn dense(input: Tensor<3>, (weight, bias): (&Param<Tensor<2>>, &Param<Tensor<1>>)) -> Tensor<3> {
-    linear(input, weight.val(), Some(bias.val()))
+fn some<'a>((weight, bias): (&'a Param<Tensor<2>>, &'a Param<Tensor<1>>)) -> Weights<'a> {
+    (weight, Some(bias))
 }

@@ -92,6 +92,25 @@ pub struct Learned {
     pub exact: bool,
 }
 
+/// Whom the routers of a mixture ask.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Routing {
+    /// Layers with a router.
+    pub places: Vec<String>,
+    pub experts: Vec<String>,
+    /// `[place][expert]` of each task that was seen, means over its images.
+    pub tasks: Vec<(String, Vec<Vec<f64>>)>,
+}
+
+impl Routing {
+    fn see(&mut self, task: &str, weights: &[Vec<f64>]) {
+        match self.tasks.iter_mut().find(|(known, _)| known == task) {
+            Some((_, known)) => *known = weights.to_vec(),
+            None => self.tasks.push((task.to_owned(), weights.to_vec())),
+        }
+    }
+}
+
 /// One run of this session. Times are since the session started.
 #[derive(Debug, Clone)]
 pub struct RunView {
@@ -117,6 +136,8 @@ pub struct RunView {
     pub report: Option<Report>,
     /// For methods that learn step by step, from the first step on.
     pub learned: Option<Learned>,
+    /// Where the result is a mixture.
+    pub routing: Option<Routing>,
 }
 
 impl RunView {
@@ -139,6 +160,7 @@ impl RunView {
             images: Eta::default(),
             report: None,
             learned: None,
+            routing: None,
         }
     }
 
@@ -231,6 +253,14 @@ impl RunView {
                 learned.coefficients.clone_from(coefficients);
                 learned.exact = *exact;
             }
+            Event::Routing { task, places, experts, weights, .. } => {
+                let routing = self.routing.get_or_insert_with(|| Routing {
+                    places: places.clone(),
+                    experts: experts.clone(),
+                    tasks: Vec::new(),
+                });
+                routing.see(task, weights);
+            }
             Event::Settled { params, .. } => {
                 self.job.recipe.params.clone_from(params);
                 self.label = label::recipe(&self.job.recipe, find(&self.job.recipe.method).ok());
@@ -269,6 +299,11 @@ impl RunView {
                 task.done = true;
                 task.outcomes.clone_from(&done.outcomes);
             });
+        }
+        if let (Some(mixture), None) = (&report.mixture, &self.routing) {
+            let (places, experts) = (mixture.places.clone(), mixture.columns.clone());
+            let tasks = report.tasks.iter().map(|task| (task.task.clone(), task.routing.clone())).collect();
+            self.routing = Some(Routing { places, experts, tasks });
         }
         self.device.clone_from(&report.device);
         self.state = RunState::Done;

@@ -100,7 +100,15 @@ pub fn report(model: &Model, job: &Job) -> Report {
         let n = model.catalog.task(task).unwrap().len(job.split).min(job.limit.unwrap_or(usize::MAX)) as u64;
         let correct = (accuracy(model, job, task) * n as f64).round() as u64;
         let outcomes = (0..n).map(|at| at < correct).collect();
-        TaskReport { task: task.clone(), accuracy: correct as f64 / n as f64, loss: 0.71, n, correct, outcomes }
+        TaskReport {
+            task: task.clone(),
+            accuracy: correct as f64 / n as f64,
+            loss: 0.71,
+            n,
+            correct,
+            routing: Vec::new(),
+            outcomes,
+        }
     };
     let tasks: Vec<TaskReport> = job.tasks.iter().map(task).collect();
     Report {
@@ -113,6 +121,7 @@ pub fn report(model: &Model, job: &Job) -> Report {
         device: "CPU (2 threads)".into(),
         cached: false,
         per_task: None,
+        mixture: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn report() -> Report {
         loss: 0.7,
         n: 100,
         correct,
+        routing: Vec::new(),
         outcomes: (0..100).map(|i| i < correct).collect(),
     };
     Report {
@@ -41,6 +42,7 @@ fn report() -> Report {
         device: "CPU".into(),
         cached: false,
         per_task: None,
+        mixture: None,
     }
 }
 

@@ -32,6 +32,8 @@ enum Part {
     Table,
     Chart,
     Log,
+    /// Whom the routers of a mixture ask.
+    Routing,
 }
 
 impl State {
@@ -70,9 +72,11 @@ fn cancel(model: &mut Model, fx: &mut Vec<Effect>) {
 pub fn opened(_model: &mut Model, _fx: &mut Vec<Effect>) {}
 
 pub fn pane(model: &mut Model, step: isize) {
-    let parts = [Part::Table, Part::Chart, Part::Log];
+    let routed = shown(model).is_some_and(|(_, run)| run.routing.is_some());
+    let parts = [Part::Table, Part::Chart, Part::Routing, Part::Log];
+    let parts: Vec<Part> = parts.into_iter().filter(|part| routed || *part != Part::Routing).collect();
     let at = parts.iter().position(|part| *part == model.run.part).unwrap_or(0) as isize;
-    model.run.part = parts[(at + step).rem_euclid(3) as usize];
+    model.run.part = parts[(at + step).rem_euclid(parts.len() as isize) as usize];
 }
 
 pub fn mouse(model: &mut Model, hit: Hit, _fx: &mut Vec<Effect>) {

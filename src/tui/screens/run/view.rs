@@ -8,6 +8,7 @@ use crate::tui::model::Model;
 use crate::tui::runs::{RunState, RunView, label::TUNED_ON_TEST};
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane;
+use crate::tui::widgets::routing;
 use crate::tui::widgets::spinner;
 use crate::tui::widgets::text::{columns, from, line, right, row, seconds, wrap};
 use ratatui::layout::Rect;
@@ -93,6 +94,10 @@ fn one_part(model: &Model, run: &RunView, area: Rect, cx: &mut Cx<'_>) {
         Part::Table => detail::table(run, upper, cx),
         Part::Chart => detail::chart(model, run, upper, cx),
         Part::Log => detail::log(run, upper, cx),
+        Part::Routing => match &run.routing {
+            Some(routing) => routing::view(routing, upper, cx),
+            None => detail::table(run, upper, cx),
+        },
     }
     detail::progress(model, run, Rect { y: upper.bottom(), height: foot, ..area }, cx);
 }
@@ -107,7 +112,11 @@ fn everything(model: &Model, run: &RunView, area: Rect, cx: &mut Cx<'_>) {
     let upper = Rect { height: area.height.saturating_sub(foot + log), ..area };
     let table_width = detail::table_width(run).min(area.width / 2);
     let chart = Rect { width: area.width - table_width - 1, ..upper };
-    detail::chart(model, run, chart, cx);
+    match &run.routing {
+        // Of a mixture this says more than the curves, which tab brings.
+        Some(routing) if model.run.part != Part::Chart => routing::view(routing, chart, cx),
+        _ => detail::chart(model, run, chart, cx),
+    }
     detail::table(run, Rect { x: area.x + area.width - table_width, width: table_width, ..upper }, cx);
     let progress = Rect { y: upper.bottom(), height: foot.min(area.height), ..area };
     detail::progress(model, run, progress, cx);

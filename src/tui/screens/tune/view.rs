@@ -16,6 +16,7 @@ use crate::tui::model::Model;
 use crate::tui::runs::{Learned, RunView};
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane;
+use crate::tui::widgets::routing;
 use ratatui::layout::Rect;
 
 /// Below this width or height there is one pane at a time.
@@ -52,8 +53,10 @@ fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
     let sweep = model.tune.sweep.as_ref().filter(|_| model.tune.chart);
     let Some(sweep) = sweep else {
         return match learned::run(model) {
-            Some((run, learned)) => learning(model, run, learned, area, alone, cx),
-            None => results::view(model, area, alone, cx),
+            Some((run, learned)) if learned::goes_on(run) || run.routing.is_none() => {
+                learning(model, run, learned, area, alone, cx);
+            }
+            _ => mixture(model, area, alone, cx),
         };
     };
     // Curve and bars together need twenty rows; with less the curve has it all.
@@ -64,6 +67,20 @@ fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
     } else {
         curve::view(model, sweep, area, cx);
     }
+}
+
+/// The bars, and below them whom a mixture's routers ask, where there is room.
+fn mixture(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
+    let run = model.tune.current.and_then(|id| model.runs.get(id));
+    let bars = model.tune.board.slots.len() as u16 + 8;
+    let room = area.height.saturating_sub(bars);
+    let Some(routing) = run.and_then(|run| run.routing.as_ref()).filter(|_| room >= 6) else {
+        return results::view(model, area, alone, cx);
+    };
+    let needed = room.min(routing::height(routing));
+    let upper = area.height - needed;
+    results::view(model, Rect { height: upper, ..area }, alone, cx);
+    routing::view(routing, Rect { y: area.y + upper, height: needed, ..area }, cx);
 }
 
 /// What is learned and the bars: both where there is room, else the former until there is a result.
