@@ -27,7 +27,7 @@ const CORPUS: &[&str] = &[
     "method: {_target_: DepthUpscalingAlgorithm, layer_indices: [0, \"range(0,2)\", 1]}\nmodelpool: {models: {_pretrained_: a}}\n",
     "method: {_target_: SingularValueCalibrationWithBaseMethod, alpha: 0.1, base_method: {_target_: TiesMergingAlgorithm}}\nmodelpool: {models: {_pretrained_: base, x: a}}\n",
     "method: {_target_: TallMaskTaskArithmeticAlgorithm, tall_mask_lambda: 0.4, debug: 0}\nmodelpool: {models: {_pretrained_: base, x: a}}\n",
-    "base_model: base\ngate_mode: random\ndtype: bfloat16\nexperts_per_token: 2\nexperts:\n  - source_model: a\n    positive_prompts: [\"x\"]\n  - {source_model: b, noise_scale: 0, residual_scale: 1.0}\n",
+    "base_model: base\ngate_mode: random\ndtype: bfloat16\nexperts_per_token: 2\nexperts:\n  - source_model: a\n    positive_prompts: [\"x\"]\n  - {source_model: b, noise_scale: 0, residual_scale: 1.0}\n  - source_model: a\n",
 ];
 
 /// Whether mutations start from a document: from all of them, or from one program's.

@@ -153,10 +153,11 @@ impl Reader {
         let mut sources: Vec<Source> = Vec::with_capacity(items.len());
         for item in items {
             let source = self.source(item, layers)?;
-            // As two experts it can be there under two names.
+            // As two experts it can be there under two names, and in a mixture as often as one likes.
             let own = matches!(self.words, Words::Own(_));
+            let mixed = map.get("mixture").is_some();
             let same = |other: &Source| other.model == source.model && !(own && other.name != source.name);
-            if sources.iter().any(same) {
+            if !mixed && sources.iter().any(same) {
                 return Err(item
                     .fault(format!("the model {} stands twice", source.model))
                     .hint("give it the sum of both weights"));
