@@ -1,9 +1,11 @@
 //! Data sets: what they are about, their splits, how images become model input, how answers are scored.
 
+pub mod corruption;
 pub mod metrics;
 pub mod objective;
 pub mod preprocess;
 
+pub use corruption::Corruption;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +26,22 @@ impl fmt::Display for Split {
             Self::Validation => "validation",
             Self::Test => "test",
         })
+    }
+}
+
+/// What a model is evaluated on: a split, as it is or with corrupted images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Data {
+    pub split: Split,
+    pub corruption: Option<Corruption>,
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.corruption {
+            None => self.split.fmt(f),
+            Some(corruption) => write!(f, "{}, {}", self.split, corruption.title()),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "engine/learned.rs"]
 mod learned;
+#[path = "engine/quality.rs"]
+mod quality;
 
 use fusebench::cancel::Cancel;
 use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, Report, RunId, default_job, write_checkpoint};

@@ -142,6 +142,7 @@ Examples:
   fusebench run my.toml --set scaling=0.4 --out results/
   fusebench run task_arithmetic --sweep scaling=0:1:0.1 --split validation --json
   fusebench run dare --seeds 5
+  fusebench run ties --corrupt all:3
   fusebench run ties --against task_arithmetic
   fusebench run passthrough --with mine=merged/ --experts mine
   fusebench run dare --events | jq -c 'select(.type == \"task_done\")'";
@@ -169,6 +170,9 @@ pub struct Run {
     /// Evaluate on this split (default: as the preset says, else test)
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
+    /// Evaluate on corrupted images: gaussian_noise:3, several, or all:5 (see README); several give a table with the clean ones
+    #[arg(long, value_name = "KIND[:1-5]", value_delimiter = ',', conflicts_with_all = ["sweep", "seeds"])]
+    pub corrupt: Vec<String>,
     /// At most so many samples a task, the same ones in every run
     #[arg(long, value_name = "N", value_parser = parse_limit)]
     pub limit: Option<usize>,
@@ -197,6 +201,7 @@ impl Run {
             against: None,
             experts: Vec::new(),
             split: None,
+            corrupt: Vec::new(),
             limit: None,
             json: false,
             events: false,

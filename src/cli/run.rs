@@ -5,6 +5,7 @@ mod against;
 mod artifacts;
 mod plan;
 mod report;
+mod robustness;
 mod seeds;
 mod table;
 
@@ -52,6 +53,7 @@ fn deliver(args: &Run, plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Result<(
     let json = match (&plan.sweep, outcomes) {
         (Some(sweep), _) => report::sweep(zoo, sweep, outcomes)?,
         (None, _) if !plan.seeds.is_empty() => seeds::json(zoo, outcomes),
+        (None, _) if !plan.corruptions.is_empty() => robustness::json(zoo, outcomes),
         (None, [outcome]) => report::single(zoo, outcome),
         (None, [first, second]) => {
             let mut json = report::single(zoo, first);

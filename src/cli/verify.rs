@@ -63,14 +63,14 @@ fn base(zoo: &Zoo, split: Split) -> Result<Job, CliError> {
     let experts = zoo.own_experts().map(str::to_owned).collect();
     let tasks = zoo.tasks().iter().map(|task| task.id.clone()).collect();
     let recipe = Recipe { method: method.id.to_owned(), params, experts };
-    Ok(Job { kind: JobKind::Run, recipe, tasks, split, limit: None })
+    Ok(Job { kind: JobKind::Run, recipe, tasks, split, limit: None, corruption: None })
 }
 
 /// The average of one expert is that expert.
 fn expert(task: &str, split: Split) -> Job {
     let recipe =
         Recipe { method: "simple_average".to_owned(), params: ParamSet::default(), experts: vec![task.to_owned()] };
-    Job { kind: JobKind::Run, recipe, tasks: vec![task.to_owned()], split, limit: None }
+    Job { kind: JobKind::Run, recipe, tasks: vec![task.to_owned()], split, limit: None, corruption: None }
 }
 
 fn judge(zoo: &Zoo, model: &'static str, report: &Report) -> Vec<Row> {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub(super) struct Key {
     recipe: String,
     task: String,
-    split: crate::tasks::Split,
+    data: crate::tasks::Data,
     samples: usize,
     device: String,
 }
@@ -23,7 +23,7 @@ impl Key {
         let key = |(task, samples): &(String, usize)| Self {
             recipe: recipe.clone(),
             task: task.clone(),
-            split: plan.split,
+            data: plan.data,
             samples: *samples,
             device: device.to_owned(),
         };

@@ -6,8 +6,8 @@ use super::order::{Chunk, permutation, round_robin};
 use super::predictor::{Answered, Predictor};
 use super::score::{Scored, score};
 use super::{EngineError, Plan, TaskReport};
-use crate::tasks::Images;
 use crate::tasks::preprocess::{self, InputShape};
+use crate::tasks::{Data, Images};
 use crate::zoo::{Head, Zoo};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub(super) struct Evaluation {
     tallies: Vec<Tally>,
     chunks: std::vec::IntoIter<Chunk>,
     input: InputShape,
+    data: Data,
 }
 
 /// Where a task stands after a step.
@@ -59,7 +60,7 @@ impl Evaluation {
         for &at in wanted {
             let (id, samples) = &plan.tasks[at];
             let place = zoo.tasks().iter().position(|task| task.id == *id).unwrap_or(0);
-            let images = zoo.images(id, plan.split)?;
+            let images = zoo.images(id, plan.data.split)?;
             let known = || zoo.tasks().iter().map(|task| task.id.as_str());
             let head = zoo.head(id).ok_or_else(|| EngineError::unknown_task(id, known()))?.clone();
             tallies.push(Tally {
@@ -79,7 +80,7 @@ impl Evaluation {
         let samples: Vec<usize> = tallies.iter().map(|tally| tally.samples).collect();
         let (first, rest) = if device.is_gpu { GPU_CHUNKS } else { CPU_CHUNKS };
         let chunks = round_robin(&samples, first, rest).into_iter();
-        Ok(Self { tallies, chunks, input: zoo.input() })
+        Ok(Self { tallies, chunks, input: zoo.input(), data: plan.data })
     }
 
     /// Evaluates the next chunks, one a core (one in all on a GPU); an empty answer means that all is done.
@@ -121,7 +122,14 @@ impl Evaluation {
         let tally = &self.tallies[chunk.task];
         let indices = &tally.order[chunk.start..chunk.start + chunk.len];
         let labels: Vec<u16> = indices.iter().map(|&at| tally.images.labels[at]).collect();
-        let mut pixels = preprocess::pixels(&tally.images, indices, self.input)?;
+        let mut pixels = match self.data.corruption {
+            None => preprocess::pixels(&tally.images, indices, self.input)?,
+            Some(corruption) => {
+                let images = corruption.apply(&tally.images, indices, &tally.id, self.data.split);
+                let all: Vec<usize> = (0..images.len()).collect();
+                preprocess::pixels(&images, &all, self.input)?
+            }
+        };
         let mut batch = chunk.len;
         if device.is_gpu && batch < GPU_CHUNKS.0 {
             pixels.resize(pixels.len() / batch * GPU_CHUNKS.0, 0.0);

@@ -2,7 +2,7 @@
 
 use crate::fusion::{Mixture, PER_TASK, Pool, Storage};
 use crate::params::ParamSet;
-use crate::tasks::Split;
+use crate::tasks::{Corruption, Data, Split};
 use serde::{Deserialize, Serialize};
 
 /// Identifies one execution of a recipe within this process.
@@ -163,6 +163,9 @@ pub struct Report {
     /// Unweighted mean over tasks.
     pub average: f64,
     pub split: Split,
+    /// What was done to the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruption: Option<Corruption>,
     /// False when only a part of the split was evaluated (`--limit`).
     pub complete: bool,
     pub fuse_seconds: f64,
@@ -214,6 +217,14 @@ impl MixtureReport {
             million(shared),
             million(own)
         )
+    }
+}
+
+impl Report {
+    /// What it was evaluated on.
+    #[must_use]
+    pub fn data(&self) -> Data {
+        Data { split: self.split, corruption: self.corruption }
     }
 }
 

@@ -274,7 +274,8 @@ impl Running {
         let report = Report {
             tasks,
             average,
-            split: self.plan.split,
+            split: self.plan.data.split,
+            corruption: self.plan.data.corruption,
             complete: self.plan.complete,
             fuse_seconds: self.fuse_seconds,
             evaluate_seconds: self.evaluating.as_secs_f64(),

@@ -3,7 +3,7 @@
 use super::JobKind;
 use crate::fusion::find;
 use crate::params::ParamSet;
-use crate::tasks::Split;
+use crate::tasks::{Corruption, Data, Split};
 use serde::{Deserialize, Serialize};
 
 /// A fusion method with its parameters and the experts it combines. Together with the zoo it reproduces the weights.
@@ -27,6 +27,14 @@ impl Recipe {
     }
 }
 
+impl Job {
+    /// What it is evaluated on.
+    #[must_use]
+    pub fn data(&self) -> Data {
+        Data { split: self.split, corruption: self.corruption }
+    }
+}
+
 /// One recipe, fused and evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -37,4 +45,7 @@ pub struct Job {
     pub split: Split,
     /// At most so many samples a task, the same ones in every run; all when missing.
     pub limit: Option<usize>,
+    /// What is done to the images that it is evaluated on; those that a method looks at stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruption: Option<Corruption>,
 }

@@ -3,7 +3,7 @@
 use super::{EngineError, Job, JobKind, Recipe};
 use crate::fusion::{FusionError, Method, Pool, find};
 use crate::params::ParamSet;
-use crate::tasks::Split;
+use crate::tasks::{Data, Split};
 use crate::zoo::Zoo;
 
 /// A job whose names have been resolved. Holds no tensors.
@@ -14,7 +14,7 @@ pub(super) struct Plan {
     pub pool: Pool,
     /// Ids of the tasks, with how many samples each is evaluated on.
     pub tasks: Vec<(String, usize)>,
-    pub split: Split,
+    pub data: Data,
     /// Whether whole splits are evaluated.
     pub complete: bool,
 }
@@ -49,7 +49,7 @@ impl Plan {
             complete &= samples == all;
             tasks.push((name.clone(), samples));
         }
-        Ok(Self { method, params, pool, tasks, split: job.split, complete })
+        Ok(Self { method, params, pool, tasks, data: Data { split: job.split, corruption: job.corruption }, complete })
     }
 
     /// The slot of the expert that was fine-tuned on a task, which has its name.
@@ -83,5 +83,6 @@ pub fn default_job(zoo: &Zoo, method: &Method) -> Job {
         tasks: zoo.tasks().iter().map(|task| task.id.clone()).collect(),
         split: Split::Test,
         limit: None,
+        corruption: None,
     }
 }

@@ -14,7 +14,7 @@ use super::document::Plain;
 use super::{Job, JobKind, Recipe};
 use crate::fusion::Method;
 use crate::params::{Kind, ParamError, ParamSet, PerGroup, PerModel, closest};
-use crate::tasks::Split;
+use crate::tasks::{Corruption, Split};
 use crate::zoo::Zoo;
 use std::path::Path;
 
@@ -41,6 +41,7 @@ pub struct Preset {
     tasks: Option<Vec<Named>>,
     split: Split,
     limit: Option<usize>,
+    corruption: Option<Corruption>,
     /// Checkpoints to merge, where the preset is about more than the zoo.
     models: Option<Models>,
 }
@@ -118,6 +119,7 @@ impl Preset {
             tasks: named(&job.tasks),
             split: job.split,
             limit: job.limit,
+            corruption: job.corruption,
             models: None,
         })
     }
@@ -135,6 +137,7 @@ impl Preset {
             tasks: None,
             split: Split::default(),
             limit: None,
+            corruption: None,
             models: Some(models),
         }
     }
@@ -193,6 +196,11 @@ impl Preset {
         self.limit = limit;
     }
 
+    /// Evaluates on corrupted images, or on images as they are.
+    pub fn set_corruption(&mut self, corruption: Option<Corruption>) {
+        self.corruption = corruption;
+    }
+
     /// The preset as a job on a zoo, everything checked: names, number of experts, lengths of per-expert lists.
     ///
     /// # Errors
@@ -208,7 +216,8 @@ impl Preset {
             .map_err(|error| PresetError::new(&self.label, None, Problem::Method(error.to_string())))?;
         self.check_lengths(experts.len(), pool.groups().len())?;
         let recipe = Recipe { method: self.method.id.to_owned(), params: self.params.clone(), experts };
-        Ok(Job { kind: JobKind::Run, recipe, tasks, split: self.split, limit: self.limit })
+        let Self { split, limit, corruption, .. } = *self;
+        Ok(Job { kind: JobKind::Run, recipe, tasks, split, limit, corruption })
     }
 
     /// The names in `wanted`, each of which has to be known; the first `usual` if it names none.

@@ -121,7 +121,7 @@ fn out_leaves_a_folder_that_reproduces_itself() {
         }
     }
     let csv = String::from_utf8(read("results.csv")).unwrap();
-    assert_eq!(csv.lines().next().unwrap(), "task,split,accuracy,loss,n,correct,low,high,base,expert");
+    assert_eq!(csv.lines().next().unwrap(), "task,split,corruption,accuracy,loss,n,correct,low,high,base,expert");
     assert_eq!(csv.lines().count(), 9);
 
     let recipe = format!("{out}/recipe.toml");
@@ -199,4 +199,29 @@ fn two_recipes_are_tested_on_the_same_samples() {
     assert!(same["against"]["tasks"].as_object().unwrap().values().all(|row| row["p"] == 1.0));
     let table = stdout(&args);
     assert!(table.contains("McNemar") && table.contains("other  Simple average"), "{table}");
+}
+
+#[test]
+fn corrupted_images_are_harder_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let args = ["run", "task_arithmetic", "--limit", "64", "--corrupt"];
+    let one = json(&[&args[..], &["gaussian_noise:5", "--json", "--out", out]].concat());
+    assert_eq!(one["fusebench"]["corruption"], "gaussian_noise:5");
+    assert!(one["average"]["gap_recovered"].is_null());
+    let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
+    assert!(csv.lines().skip(1).all(|line| line.contains(",test,gaussian_noise:5,")), "{csv}");
+    let again = json(&["run", &format!("{out}/recipe.toml"), "--json"]);
+    assert_eq!(without_times(again), without_times(one.clone()));
+    let several = json(&[&args[..], &["all:5", "--json"]].concat());
+    let rows = several["robustness"].as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    assert_eq!((&rows[0]["images"], &rows[3]["images"]), (&"clean".into(), &"gaussian_noise:5".into()));
+    assert_eq!(rows[3]["average"], one["average"]["accuracy"]);
+    let average = |at: usize| rows[at]["average"].as_f64().unwrap();
+    assert!((1..8).all(|at| average(at) < average(0) + 0.01) && average(6) < average(0) - 0.05, "{rows:?}");
+    let table = stdout(&[&args[..], &["contrast,spatter:1"]].concat());
+    assert!(table.contains("contrast:3") && table.contains("spatter:1") && table.contains("clean"), "{table}");
+    let wrong = run(&["run", "ties", "--corrupt", "fog"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("motion_blur, impulse_noise"), "{}", wrong.stderr);
 }

@@ -1,7 +1,7 @@
 //! Two recipes on the same samples: is the difference one, or chance?
 
 use super::Outcome;
-use super::table::recipe_line;
+use super::table::{on, recipe_line};
 use crate::cli::output::Columns;
 use crate::engine::{Report, TaskReport};
 use crate::tasks::metrics::{Paired, holm, margin, mcnemar};
@@ -105,11 +105,11 @@ pub fn table(first: &Outcome, second: &Outcome) -> String {
     let mut text = String::new();
     let _ = write!(
         text,
-        "this   {}\nother  {}\n{} split, the same samples\n\n{}\np: McNemar's exact test; * p < 0.05 after Holm's correction for \
+        "this   {}\nother  {}\n{}, the same samples\n\n{}\np: McNemar's exact test; * p < 0.05 after Holm's correction for \
          {} tasks, of the average: zero is outside of its 95 % interval\n",
         recipe_line(first),
         recipe_line(second),
-        first.report.split,
+        on(&first.report),
         columns.render(),
         rows.len(),
     );
@@ -144,6 +144,7 @@ mod tests {
             tasks,
             average,
             split: crate::tasks::Split::Test,
+            corruption: None,
             complete: true,
             fuse_seconds: 0.0,
             evaluate_seconds: 0.0,

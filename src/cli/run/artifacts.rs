@@ -66,7 +66,8 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
     let swept = swept.or((!plan.seeds.is_empty()).then_some("seed"));
     let mut header: Vec<String> = swept.map(str::to_owned).into_iter().collect();
     header.extend(
-        ["task", "split", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"].map(String::from),
+        ["task", "split", "corruption", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"]
+            .map(String::from),
     );
     let mut rows = Vec::new();
     for outcome in outcomes {
@@ -75,7 +76,9 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
             let (low, high) = metrics::wilson(task.correct, task.n);
             let recorded = |score: Option<f64>| score.map_or_else(String::new, |score| score.to_string());
             let mut row: Vec<String> = outcome.value.map(|value| value.to_string()).into_iter().collect();
-            row.extend([task.task.clone(), report.split.to_string(), task.accuracy.to_string(), task.loss.to_string()]);
+            let corruption = report.corruption.map_or_else(String::new, |corruption| corruption.to_string());
+            row.extend([task.task.clone(), report.split.to_string(), corruption]);
+            row.extend([task.accuracy.to_string(), task.loss.to_string()]);
             row.extend([task.n.to_string(), task.correct.to_string(), low.to_string(), high.to_string()]);
             row.push(recorded(zoo.scores().base(&task.task, report.split)));
             row.push(recorded(zoo.scores().expert(&task.task, report.split)));
@@ -103,7 +106,7 @@ fn bars(zoo: &Zoo, outcome: &Outcome) -> Bars {
         reference: false,
     };
     Bars {
-        title: format!("{}, {split} split{}", super::table::recipe_line(outcome), note(outcome)),
+        title: format!("{}, {}{}", super::table::recipe_line(outcome), super::table::on(report), note(outcome)),
         categories: report.tasks.iter().map(|task| task.task.clone()).chain(["average".to_owned()]).collect(),
         series: vec![
             recorded("base", &|task| scores.base(task, split), reference.map(|reference| reference.base)),

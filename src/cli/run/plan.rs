@@ -5,6 +5,8 @@ use crate::cli::error::CliError;
 use crate::engine::{Job, Preset};
 use crate::fusion::METHODS;
 use crate::params::{ParamError, Value};
+use crate::tasks::Corruption;
+use crate::tasks::corruption::{CorruptionError, Kind};
 use crate::zoo::Zoo;
 
 /// More runs than this are a typo in the step, not a sweep.
@@ -26,6 +28,8 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// What it is tested against.
     pub against: Option<Preset>,
+    /// What is done to the images, beside nothing, where there are several such things.
+    pub corruptions: Vec<Corruption>,
 }
 
 impl Plan {
@@ -45,14 +49,29 @@ impl Plan {
         if args.limit.is_some() {
             preset.set_limit(args.limit);
         }
+        let corruptions = corruptions(&args.corrupt)?;
+        if let [one] = corruptions[..] {
+            preset.set_corruption(Some(one));
+        }
         let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
         let seeds = args.seeds.map_or_else(|| Ok(Vec::new()), |count| seeds(&preset, count))?;
         let against = args.against.as_deref().map(|name| against(name, args)).transpose()?;
-        Ok(Self { preset, sweep, seeds, against })
+        let corruptions = if corruptions.len() > 1 { corruptions } else { Vec::new() };
+        if against.is_some() && !corruptions.is_empty() {
+            return Err(CliError::input("two recipes are tested on one kind of images")
+                .at("--against with several of --corrupt")
+                .hint("name one corruption"));
+        }
+        Ok(Self { preset, sweep, seeds, against, corruptions })
     }
 
     /// One job, and that which it is tested against; or one for every seed, or every value of the sweep, with that value.
     pub fn jobs(&self, zoo: &Zoo) -> Result<Vec<(Option<f64>, Job)>, CliError> {
+        if !self.corruptions.is_empty() {
+            let clean = Job { corruption: None, ..self.preset.job(zoo)? };
+            let corrupted = self.corruptions.iter().map(|&one| Job { corruption: Some(one), ..clean.clone() });
+            return Ok(std::iter::once(clean.clone()).chain(corrupted).map(|job| (None, job)).collect());
+        }
         if !self.seeds.is_empty() {
             let job = |&seed: &u64| {
                 let mut preset = self.preset.clone();
@@ -68,8 +87,8 @@ impl Plan {
             let mut jobs = vec![(None, first.clone())];
             if let Some(against) = &self.against {
                 // The same samples, whatever it says itself.
-                let Job { tasks, split, limit, .. } = first;
-                jobs.push((None, Job { tasks, split, limit, ..against.job(zoo)? }));
+                let Job { tasks, split, limit, corruption, .. } = first;
+                jobs.push((None, Job { tasks, split, limit, corruption, ..against.job(zoo)? }));
             }
             return Ok(jobs);
         };
@@ -82,6 +101,29 @@ impl Plan {
         };
         sweep.values.iter().map(job).collect()
     }
+}
+
+/// `gaussian_noise:3`, several of them, `all`, `all:5`.
+fn corruptions(given: &[String]) -> Result<Vec<Corruption>, CliError> {
+    let mut all = Vec::new();
+    for text in given {
+        let (name, severity) = text.split_once(':').unwrap_or((text, ""));
+        let texts: Vec<String> = if name.trim() == "all" {
+            let end = if severity.is_empty() { String::new() } else { format!(":{severity}") };
+            Kind::ALL.iter().map(|kind| format!("{}{end}", kind.id())).collect()
+        } else {
+            vec![text.clone()]
+        };
+        for text in texts {
+            let one: Corruption = text.parse().map_err(|error: CorruptionError| {
+                CliError::input(error.to_string()).at(format!("--corrupt {text}")).hint("`all` means every kind")
+            })?;
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// What a seed is called in every method that has one.

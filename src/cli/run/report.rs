@@ -39,10 +39,10 @@ impl Reference {
         (gap > 0.0).then(|| (average - self.base) / gap)
     }
 
-    /// As [`Reference::gap_recovered`] of a report. Recorded scores are of whole splits: a part of one cannot be held
-    /// against them.
+    /// As [`Reference::gap_recovered`] of a report. Recorded scores are of whole splits as they are: a part of one, or
+    /// corrupted images, cannot be held against them.
     pub fn gap_of(zoo: &Zoo, report: &Report) -> Option<f64> {
-        Self::of(zoo, report).filter(|_| report.complete)?.gap_recovered(report.average)
+        Self::of(zoo, report).filter(|_| report.complete && report.corruption.is_none())?.gap_recovered(report.average)
     }
 }
 
@@ -76,6 +76,7 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
         "recipe": job.recipe,
         "transductive": job.recipe.is_transductive(),
         "split": report.split,
+        "corruption": report.corruption,
         "limit": job.limit,
         "complete": report.complete,
         "device": report.device,

@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, Sweep};
 use super::report::{Reference, best};
-use super::{Outcome, against, seeds};
+use super::{Outcome, against, robustness, seeds};
 use crate::cli::output::Columns;
 use crate::engine::{Report, TRANSDUCTIVE};
 use crate::fusion;
@@ -14,6 +14,9 @@ pub fn render(zoo: &Zoo, plan: &Plan, outcomes: &[Outcome]) -> String {
     match (&plan.sweep, outcomes) {
         (Some(sweep), _) => sweep_table(zoo, sweep, outcomes),
         (None, [first, ..]) if !plan.seeds.is_empty() => seeds::table(&title(first), outcomes) + &footer(outcomes),
+        (None, [first, ..]) if !plan.corruptions.is_empty() => {
+            robustness::table(&title(first), outcomes) + &footer(outcomes)
+        }
         (None, [outcome]) => single(zoo, outcome),
         (None, [first, second]) => against::table(first, second) + &footer(outcomes),
         (None, _) => String::new(),
@@ -87,7 +90,8 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
 
 fn title(outcome: &Outcome) -> String {
     let (recipe, report) = (&outcome.job.recipe, &outcome.report);
-    format!("{}, {} experts, {} split, {}", recipe_line(outcome), recipe.experts.len(), report.split, report.device)
+    let (recipe_line, experts, on) = (recipe_line(outcome), recipe.experts.len(), on(report));
+    format!("{recipe_line}, {experts} experts, {on}, {}", report.device)
 }
 
 /// `Task arithmetic, λ = 0.3`: the method and the parameters that people look at.
@@ -101,10 +105,19 @@ pub fn recipe_line(outcome: &Outcome) -> String {
     format!("{}{}{mark}", method.name, values.collect::<String>())
 }
 
+/// `test split`, with what was done to its images.
+pub fn on(report: &Report) -> String {
+    let corruption = report.corruption.map_or_else(String::new, |corruption| format!(", {}", corruption.title()));
+    format!("{} split{corruption}", report.split)
+}
+
 fn footer(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     if outcomes.iter().any(|outcome| !outcome.report.complete) {
         text.push_str("note: only a part of the split was evaluated; base and expert are of the whole split\n");
+    }
+    if outcomes.iter().any(|outcome| outcome.report.corruption.is_some()) {
+        text.push_str("note: scores of base and experts, and what methods look at, are of images as they are\n");
     }
     if let Some(models) = outcomes.iter().find_map(|outcome| outcome.report.per_task.as_ref()) {
         let _ = writeln!(text, "note: {}", models.summary());

@@ -1,6 +1,7 @@
 //! What can be wrong with a preset, where it stands and what would be right.
 
 use crate::params::ParamError;
+use crate::tasks::corruption::CorruptionError;
 use std::fmt;
 use thiserror::Error;
 
@@ -61,6 +62,7 @@ impl PresetError {
             Problem::NoMethod => "say which: [method] with id = \"task_arithmetic\"; `fusebench methods` lists them",
             Problem::Method(_) => "`fusebench methods` lists the methods and what they need",
             Problem::Param(_) => "`fusebench methods ID` shows a method's parameters and their ranges",
+            Problem::Corruption(_) => "such as corruption = \"gaussian_noise:3\"; leave it out for images as they are",
             Problem::NotInZoo { kind: "expert", .. } => "`fusebench checkpoints` lists the experts",
             Problem::NotInZoo { .. } => "`fusebench tasks` lists them",
         }
@@ -70,6 +72,8 @@ impl PresetError {
 /// The kinds of things that can be wrong with a preset.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum Problem {
+    #[error(transparent)]
+    Corruption(#[from] CorruptionError),
     #[error("cannot be read: {0}")]
     Unreadable(String),
     #[error("no such preset{}", suggestion(.closest.as_deref()))]

@@ -3,7 +3,8 @@
 use super::{Models, Named, Position, Preset, PresetError, Problem};
 use crate::fusion::{self, Method};
 use crate::params::{ParamError, ParamSet, Value, closest};
-use crate::tasks::Split;
+use crate::tasks::corruption::CorruptionError;
+use crate::tasks::{Corruption, Split};
 use crate::weights::DType;
 use std::ops::Range;
 use toml::Spanned;
@@ -26,6 +27,7 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         tasks: None,
         split: Split::default(),
         limit: None,
+        corruption: None,
         models: None,
     };
     if let Some(pool) = reader.section(document, "pool")? {
@@ -33,10 +35,11 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         preset.experts = reader.names(pool, "experts")?;
     }
     if let Some(evaluate) = reader.section(document, "evaluate")? {
-        reader.only(evaluate, &["tasks", "split", "limit"])?;
+        reader.only(evaluate, &["tasks", "split", "limit", "corruption"])?;
         preset.tasks = reader.names(evaluate, "tasks")?;
         preset.split = reader.split(evaluate)?.unwrap_or_default();
         preset.limit = reader.limit(evaluate)?;
+        preset.corruption = reader.corruption(evaluate)?;
     }
     if let Some(models) = reader.section(document, "models")? {
         reader.only(models, &["base", "experts", "dtype"])?;
@@ -161,6 +164,14 @@ impl Reader<'_> {
             .ok_or_else(|| self.wrong("limit", "a whole number, one or more", value))
     }
 
+    fn corruption(&self, table: &DeTable<'_>) -> Result<Option<Corruption>, PresetError> {
+        let Some(value) = table.get("corruption") else { return Ok(None) };
+        let text = value.get_ref().as_str().ok_or_else(|| self.wrong("corruption", "a text", value))?;
+        text.parse()
+            .map(Some)
+            .map_err(|error: CorruptionError| self.fail(Some(value.span()), Problem::Corruption(error)))
+    }
+
     fn value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, PresetError> {
         let expected = "a number, a list of numbers, a list of such lists, a text, true or false";
         let wrong = || self.wrong(key, expected, value);
@@ -253,6 +264,10 @@ mod tests {
             (
                 format!("{method}[evaluate]\nsplit = \"dev\"\n"),
                 "p.toml:4:9: `split` must be \"train\", \"validation\" or \"test\", got \"dev\"",
+            ),
+            (
+                format!("{method}[evaluate]\ncorruption = \"contrats:2\"\n"),
+                "p.toml:4:14: `contrats:2` is no corruption: did you mean `contrast`?",
             ),
             (format!("{method}[pool]\nexperts = []\n"), "p.toml:4:11: `experts` is an empty list"),
             (format!("{method}[pool]\nexperts = [\"a\", \"a\"]\n"), "p.toml:4:17: `a` stands twice in `experts`"),

@@ -2,6 +2,7 @@
 
 use crate::fusion::{METHODS, Method};
 use crate::params::json_schema;
+use crate::tasks::corruption::{Kind, MOST, USUAL};
 use serde_json::{Value as Json, json};
 
 /// The schema of a preset, one alternative a method. `assets/schema/preset.json` holds it; a test keeps it fresh.
@@ -53,6 +54,13 @@ pub fn preset_schema() -> Json {
                     "limit": {
                         "type": "integer", "minimum": 1,
                         "description": "At most so many samples a task, the same ones in every run; all when missing.",
+                    },
+                    "corruption": {
+                        "type": "string",
+                        "pattern": format!("^({})(:[1-{MOST}])?$", Kind::ALL.map(Kind::id).join("|")),
+                        "description": format!(
+                            "What is done to the images, and how strongly (1 to {MOST}; {USUAL} when missing): gaussian_noise:5."
+                        ),
                     },
                 },
             },

@@ -2,7 +2,7 @@
 
 use super::{Named, Preset};
 use crate::params::ParamSet;
-use crate::tasks::Split;
+use crate::tasks::{Corruption, Split};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -43,6 +43,8 @@ struct EvaluateSection<'a> {
     split: Split,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corruption: Option<Corruption>,
 }
 
 impl Preset {
@@ -62,6 +64,7 @@ impl Preset {
                 tasks: names(self.tasks.as_deref()),
                 split: self.split,
                 limit: self.limit,
+                corruption: self.corruption,
             }),
         };
         // Strings, numbers and lists of them under fixed keys: nothing here that TOML could not express.
@@ -90,7 +93,8 @@ mod tests {
                 experts: vec!["mnist".to_owned(), "the \"second\"".to_owned()],
             };
             let tasks = vec!["mnist".to_owned()];
-            let job = Job { kind: JobKind::Run, recipe, tasks, split: Split::Validation, limit: Some(64) };
+            let corruption = "spatter:2".parse().ok();
+            let job = Job { kind: JobKind::Run, recipe, tasks, split: Split::Validation, limit: Some(64), corruption };
             let text = Preset::from_job(&job).unwrap().to_toml();
             let back = Preset::parse(&text, "recipe.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(back.to_toml(), text);

@@ -3,6 +3,7 @@
 use crate::engine::{Recipe, TRANSDUCTIVE};
 use crate::fusion::Method;
 use crate::params::{Kind, Spec, Value};
+use crate::tasks::Data;
 
 /// What marks results whose parameters were moved while looking at test accuracy.
 pub const TUNED_ON_TEST: &str = "tuned on test";
@@ -13,6 +14,13 @@ pub fn recipe(recipe: &Recipe, method: Option<&Method>) -> String {
     let params = method.map(|method| params(method, recipe)).unwrap_or_default();
     let mark = if recipe.is_transductive() { format!(" ({TRANSDUCTIVE})") } else { String::new() };
     if params.is_empty() { recipe.method.clone() } else { format!("{} {params}{mark}", recipe.method) }
+}
+
+/// What is evaluated on, in a title: `test split`, `test split, gaussian noise 3`.
+#[must_use]
+pub fn on(data: Data) -> String {
+    let corruption = data.corruption.map_or_else(String::new, |corruption| format!(", {}", corruption.title()));
+    format!("{} split{corruption}", data.split)
 }
 
 /// The parameters alone: `λ=0.4`. Empty for a method without parameters.

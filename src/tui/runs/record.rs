@@ -34,7 +34,7 @@ pub fn record(run: &RunView, catalog: &Catalog, started_unix: i64) -> Option<Res
         label,
         recipe_toml,
         device: report.device.clone(),
-        split: report.split.to_string(),
+        split: report.data().to_string(),
         complete: report.complete,
         seconds: report.fuse_seconds + report.evaluate_seconds,
         average: report.average,

@@ -115,6 +115,7 @@ pub fn report(model: &Model, job: &Job) -> Report {
         average: tasks.iter().map(|task| task.accuracy).sum::<f64>() / tasks.len() as f64,
         tasks,
         split: job.split,
+        corruption: job.corruption,
         complete: job.limit.is_none(),
         fuse_seconds: 0.012,
         evaluate_seconds: 1.0,

@@ -8,7 +8,7 @@ use crate::tasks::Split;
 fn job(kind: JobKind) -> Job {
     let recipe =
         Recipe { method: "task_arithmetic".into(), params: ParamSet::default(), experts: vec!["mnist".into()] };
-    Job { kind, recipe, tasks: vec!["mnist".into(), "emoji".into()], split: Split::Test, limit: None }
+    Job { kind, recipe, tasks: vec!["mnist".into(), "emoji".into()], split: Split::Test, limit: None, corruption: None }
 }
 
 fn runs(kind: JobKind) -> (Runs, RunId) {
@@ -36,6 +36,7 @@ fn report() -> Report {
         tasks: vec![task("mnist", 80), task("emoji", 40)],
         average: 0.6,
         split: Split::Test,
+        corruption: None,
         complete: true,
         fuse_seconds: 0.5,
         evaluate_seconds: 2.0,

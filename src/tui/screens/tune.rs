@@ -24,7 +24,7 @@ pub use view::view;
 use crate::engine::{Event, RunId};
 use crate::fusion::Method;
 use crate::params::Spec;
-use crate::tasks::Split;
+use crate::tasks::{Corruption, Data, Split};
 use crate::tui::catalog::Catalog;
 use crate::tui::effect::Effect;
 use crate::tui::hit::Hit;
@@ -45,6 +45,8 @@ pub struct State {
     kept: Vec<Setting>,
     edits: Edits,
     split: Split,
+    /// What is done to the images that are evaluated.
+    corruption: Option<Corruption>,
     /// Row of the form.
     focus: usize,
     /// Column of a table of blocks.
@@ -100,13 +102,19 @@ impl Pinned {
         Self { setting, label, board, automatic }
     }
 
-    /// Whether every task was evaluated to the end on `split`.
-    fn is_known_on(&self, split: Split) -> bool {
-        self.board.split == split && self.board.slots.iter().all(|slot| !slot.outcomes.is_empty())
+    /// Whether every task was evaluated to the end on `data`.
+    fn is_known_on(&self, data: Data) -> bool {
+        self.board.data == data && self.board.slots.iter().all(|slot| !slot.outcomes.is_empty())
     }
 }
 
 impl State {
+    /// What previews are evaluated on.
+    #[must_use]
+    pub fn data(&self) -> Data {
+        Data { split: self.split, corruption: self.corruption }
+    }
+
     #[must_use]
     pub fn new(catalog: &Catalog) -> Self {
         let experts = catalog.usual_experts();
@@ -120,6 +128,7 @@ impl State {
             kept: Vec::new(),
             edits: Edits::default(),
             split,
+            corruption: None,
             focus: FIRST_SLIDER,
             block: 0,
             link: Link::default(),
@@ -128,7 +137,7 @@ impl State {
             pane: Pane::default(),
             waits: false,
             current: None,
-            board: jobs::empty_board(catalog, split),
+            board: jobs::empty_board(catalog, Data { split, corruption: None }),
             pinned: None,
             asked: None,
             repin: None,

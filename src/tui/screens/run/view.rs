@@ -5,7 +5,10 @@ mod detail;
 use super::{Part, shown};
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
-use crate::tui::runs::{RunState, RunView, label::TUNED_ON_TEST};
+use crate::tui::runs::{
+    RunState, RunView,
+    label::{TUNED_ON_TEST, on},
+};
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane;
 use crate::tui::widgets::routing;
@@ -50,7 +53,7 @@ fn empty(area: Rect, cx: &mut Cx<'_>) {
 
 fn title(run: &RunView) -> String {
     let tuned = if run.tuned_on_test { format!(" · {TUNED_ON_TEST}") } else { String::new() };
-    format!("{} · {} split{tuned}", run.label, run.job.split)
+    format!("{} · {}{tuned}", run.label, on(run.job.data()))
 }
 
 /// The runs, newest first, with the selected one in sight.

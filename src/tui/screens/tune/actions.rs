@@ -7,7 +7,8 @@ use super::{FIRST_SLIDER, Menu, Pane, Pinned, jobs, sweep};
 use crate::engine::JobKind;
 use crate::fusion::Method;
 use crate::params::{Cost, Kind, Spec, Value};
-use crate::tasks::Split;
+use crate::tasks::corruption::{self, MOST, USUAL};
+use crate::tasks::{Corruption, Data, Split};
 use crate::tui::effect::{Effect, Export};
 use crate::tui::hit::{Hit, Target};
 use crate::tui::model::Model;
@@ -388,13 +389,44 @@ pub fn toggle_sweep(model: &mut Model, fx: &mut Vec<Effect>) {
     }
 }
 
+/// The next kind of corruption, from images as they are through all kinds and back.
+pub fn next_corruption(model: &mut Model, fx: &mut Vec<Effect>) {
+    let now = model.tune.corruption;
+    let next = match now {
+        None => corruption::Kind::ALL.first().copied(),
+        Some(now) => corruption::Kind::ALL.into_iter().skip_while(|kind| *kind != now.kind()).nth(1),
+    };
+    let severity = now.map_or(USUAL, Corruption::severity);
+    look_at(model, next.and_then(|kind| Corruption::new(kind, severity)), fx);
+}
+
+/// The next severity, from the highest to the lowest.
+pub fn next_severity(model: &mut Model, fx: &mut Vec<Effect>) {
+    let next = |now: Corruption| Corruption::new(now.kind(), now.severity() % MOST + 1);
+    look_at(model, model.tune.corruption.and_then(next), fx);
+}
+
+fn look_at(model: &mut Model, corruption: Option<Corruption>, fx: &mut Vec<Effect>) {
+    model.tune.corruption = corruption;
+    match corruption {
+        None => model.say("images as they are", false),
+        Some(corruption) => {
+            model.say(
+                format!("{} on the images that are evaluated; base and experts are of clean ones", corruption.title()),
+                false,
+            );
+        }
+    }
+    jobs::preview(model, fx);
+}
+
 /// Puts the best value of the sweep on the screen.
 pub fn apply_best(model: &mut Model, fx: &mut Vec<Effect>) {
     let blocks = model.catalog.groups.len();
     let Some(sweep) = &model.tune.sweep else { return };
     let Some((value, _)) = sweep.best() else { return };
     let mut next = sweep.setting_at(value, blocks);
-    next.tuned_on_test |= sweep.split == Split::Test;
+    next.tuned_on_test |= sweep.data.split == Split::Test;
     change_to(model, next, Key::Single, fx);
 }
 
@@ -432,7 +464,7 @@ pub fn export(model: &mut Model, weights: bool, fx: &mut Vec<Effect>) {
         model.say(reason, true);
         return;
     }
-    let job = jobs::job(model, &model.tune.setting, JobKind::Run, Split::Test, None);
+    let job = jobs::job(model, &model.tune.setting, JobKind::Run, Data::default(), None);
     fx.push(Effect::Export(if weights { Export::Checkpoint(job) } else { Export::Recipe(job) }));
 }
 

@@ -1,6 +1,6 @@
 //! What the bars show: the newest number of every task, old ones until they are replaced, and how it compares.
 
-use crate::tasks::Split;
+use crate::tasks::Data;
 use crate::tasks::metrics::{Paired, mcnemar};
 use crate::tui::runs::{RunView, Score, average};
 
@@ -23,27 +23,27 @@ pub struct Slot {
 /// All bars.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Board {
-    pub split: Split,
+    pub data: Data,
     pub slots: Vec<Slot>,
 }
 
 impl Board {
     #[must_use]
-    pub fn new(tasks: impl IntoIterator<Item = String>, split: Split) -> Self {
+    pub fn new(tasks: impl IntoIterator<Item = String>, data: Data) -> Self {
         let slot = |task| Slot { task, score: None, outcomes: Vec::new(), fresh: false };
-        Self { split, slots: tasks.into_iter().map(slot).collect() }
+        Self { data, slots: tasks.into_iter().map(slot).collect() }
     }
 
-    /// A new preview begins: what is shown stays, as old; on another split it would mean nothing and goes.
-    pub fn expect(&mut self, split: Split) {
+    /// A new preview begins: what is shown stays, as old; on other data it would mean nothing and goes.
+    pub fn expect(&mut self, data: Data) {
         for slot in &mut self.slots {
             slot.fresh = false;
-            if split != self.split {
+            if data != self.data {
                 slot.score = None;
                 slot.outcomes.clear();
             }
         }
-        self.split = split;
+        self.data = data;
     }
 
     /// Takes over what a run knows by now.
@@ -152,7 +152,10 @@ pub fn recovered(average: f64, base: f64, expert: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::Split;
     use crate::tasks::metrics::wilson;
+
+    const VALIDATION: Data = Data { split: Split::Validation, corruption: None };
 
     fn slot(task: &str, correct: u64, seen: u64, outcomes: Vec<bool>) -> Slot {
         let (low, high) = wilson(correct, seen);
@@ -181,18 +184,18 @@ mod tests {
         let unpaired = |slot: &Slot| Slot { outcomes: vec![], ..slot.clone() };
         assert_eq!(delta(&unpaired(&now), &unpaired(&then)).unwrap().verdict, Verdict::Unclear);
         assert_eq!(delta(&now, &now).unwrap().verdict, Verdict::Unclear);
-        let board = |slot: &Slot| Board { split: Split::Validation, slots: vec![slot.clone()] };
+        let board = |slot: &Slot| Board { data: VALIDATION, slots: vec![slot.clone()] };
         assert_eq!(average_delta(&board(&now), &board(&then)).unwrap().verdict, Verdict::Better);
         assert_eq!(average_delta(&board(&unpaired(&now)), &board(&then)).unwrap().verdict, Verdict::Unclear);
     }
 
     #[test]
     fn old_bars_stay_until_replaced_but_not_on_another_split() {
-        let mut board = Board { split: Split::Validation, slots: vec![slot("mnist", 60, 100, vec![])] };
-        board.expect(Split::Validation);
+        let mut board = Board { data: VALIDATION, slots: vec![slot("mnist", 60, 100, vec![])] };
+        board.expect(VALIDATION);
         assert!(board.slots[0].score.is_some() && !board.slots[0].fresh);
         assert!(board.average().is_some());
-        board.expect(Split::Test);
+        board.expect(Data::default());
         assert_eq!(board.average(), None);
     }
 

@@ -156,6 +156,25 @@ pub const COMMANDS: &[Command] = &[
         ),
         &["validation", "test"],
     ),
+    aliases(
+        command(
+            "tune.corrupt",
+            &["c"],
+            ("corrupt", 20),
+            "Evaluate on corrupted images: the next kind, and images as they are after the last",
+            ALWAYS,
+            actions::next_corruption,
+        ),
+        &["robustness", "noise", "blur", "jpeg", "contrast"],
+    ),
+    command(
+        "tune.severity",
+        &["C"],
+        ("severity", 19),
+        "Corrupt images more strongly, up to 5, then 1 again",
+        is_corrupting,
+        actions::next_severity,
+    ),
     command("tune.undo", &["u"], ("undo", 65), "Take back the last change", can_undo, actions::undo),
     command("tune.redo", &["ctrl-r"], ("redo", 0), "Do again what was taken back", can_redo, actions::redo),
     command("tune.exact", &["="], ("exact", 50), "Type an exact value", on_param, |m, _| actions::exact(m)),
@@ -282,6 +301,10 @@ fn can_run(model: &Model) -> Enabled {
     no_menu(&model.tune)?;
     when(!model.tune.waits, "start the change that waits first")?;
     when(jobs::check(model, &model.tune.setting).is_ok(), "the method cannot be used with these experts")
+}
+
+fn is_corrupting(model: &Model) -> Enabled {
+    when(model.tune.corruption.is_some(), "images are as they are: choose a kind of corruption first")
 }
 
 fn is_learning(model: &Model) -> Enabled {

@@ -3,21 +3,21 @@
 use super::board::Board;
 use super::{Pinned, setting::Setting, sweep};
 use crate::engine::{Event, Job, JobKind, Recipe, RunId};
-use crate::tasks::Split;
+use crate::tasks::{Data, Split};
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
 use crate::tui::runs::{self, RunState};
 
 /// The job for a setting.
 #[must_use]
-pub fn job(model: &Model, setting: &Setting, kind: JobKind, split: Split, limit: Option<usize>) -> Job {
+pub fn job(model: &Model, setting: &Setting, kind: JobKind, data: Data, limit: Option<usize>) -> Job {
     let recipe = Recipe {
         method: setting.method.id.to_owned(),
         params: setting.params.clone(),
         experts: setting.experts.clone(),
     };
     let tasks = model.catalog.tasks.iter().map(|task| task.id.clone()).collect();
-    Job { kind, recipe, tasks, split, limit }
+    Job { kind, recipe, tasks, split: data.split, limit, corruption: data.corruption }
 }
 
 /// Why the setting cannot be fused, if so.
@@ -34,10 +34,10 @@ pub fn preview(model: &mut Model, fx: &mut Vec<Effect>) {
     if check(model, &model.tune.setting).is_err() {
         return;
     }
-    let job = job(model, &model.tune.setting, JobKind::Preview, model.tune.split, None);
+    let job = job(model, &model.tune.setting, JobKind::Preview, model.tune.data(), None);
     let tuned_on_test = model.tune.setting.tuned_on_test;
     start_from_what_was_asked_first(model);
-    model.tune.board.expect(model.tune.split);
+    model.tune.board.expect(model.tune.data());
     model.tune.current = Some(runs::submit(model, job, tuned_on_test, fx));
 }
 
@@ -58,7 +58,7 @@ pub fn run(model: &mut Model, fx: &mut Vec<Effect>) {
         model.say(reason, true);
         return;
     }
-    let job = job(model, &model.tune.setting, JobKind::Run, Split::Test, None);
+    let job = job(model, &model.tune.setting, JobKind::Run, Data { split: Split::Test, ..model.tune.data() }, None);
     let tuned_on_test = model.tune.setting.tuned_on_test;
     let id = runs::submit(model, job, tuned_on_test, fx);
     model.run.follow(id);
@@ -85,7 +85,7 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     } else if tune.repin == Some(id) {
         match (&run.state, tune.pinned.as_mut()) {
             (RunState::Done, Some(pinned)) => {
-                pinned.board.expect(run.job.split);
+                pinned.board.expect(run.job.data());
                 pinned.board.take(run);
             }
             // Asking again would fail again.
@@ -120,11 +120,11 @@ fn over(model: &mut Model, id: RunId, stopped: bool, fx: &mut Vec<Effect>) {
 
 /// Submits the next thing in line, if any.
 pub fn idle(model: &mut Model, fx: &mut Vec<Effect>) {
-    let split = model.tune.split;
-    if let Some(pinned) = model.tune.pinned.as_ref().filter(|pinned| !pinned.is_known_on(split)) {
+    let data = model.tune.data();
+    if let Some(pinned) = model.tune.pinned.as_ref().filter(|pinned| !pinned.is_known_on(data)) {
         let (setting, tuned_on_test) = (pinned.setting.clone(), pinned.setting.tuned_on_test);
         if check(model, &setting).is_ok() {
-            let job = job(model, &setting, JobKind::Preview, split, None);
+            let job = job(model, &setting, JobKind::Preview, data, None);
             model.tune.repin = Some(runs::submit(model, job, tuned_on_test, fx));
             return;
         }
@@ -134,6 +134,6 @@ pub fn idle(model: &mut Model, fx: &mut Vec<Effect>) {
 
 /// An empty board for the catalogue's tasks.
 #[must_use]
-pub fn empty_board(catalog: &crate::tui::catalog::Catalog, split: Split) -> Board {
-    Board::new(catalog.tasks.iter().map(|task| task.id.clone()), split)
+pub fn empty_board(catalog: &crate::tui::catalog::Catalog, data: Data) -> Board {
+    Board::new(catalog.tasks.iter().map(|task| task.id.clone()), data)
 }

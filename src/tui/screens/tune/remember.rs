@@ -4,7 +4,7 @@ use super::setting::Setting;
 use super::{State, jobs};
 use crate::engine::{JobKind, Recipe};
 use crate::params::ParamSet;
-use crate::tasks::Split;
+use crate::tasks::Data;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
 use crate::tui::runs::label;
@@ -84,7 +84,7 @@ fn setting_of(model: &Model, recipe: &Recipe, tuned_on_test: bool) -> Option<Set
 /// The recipe as a preset TOML, for the clipboard.
 #[must_use]
 pub fn recipe_toml(model: &Model) -> String {
-    let job = jobs::job(model, &model.tune.setting, JobKind::Run, Split::Test, None);
+    let job = jobs::job(model, &model.tune.setting, JobKind::Run, Data::default(), None);
     // Every method on screen comes from the registry, and that is all that can be wrong with a job.
     crate::tui::runs::recipe_toml(&job).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use super::jobs;
 use super::setting::Setting;
 use crate::engine::{JobKind, RunId};
 use crate::params::{Kind, Scale, Spec, Value};
-use crate::tasks::Split;
+use crate::tasks::Data;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
 use crate::tui::runs::{self, RunState, RunView, Score, average};
@@ -37,7 +37,7 @@ pub struct Sweep {
     pub of: String,
     /// Everything else stays as it was when the sweep began.
     pub setting: Setting,
-    pub split: Split,
+    pub data: Data,
     /// By rising value.
     pub points: Vec<Point>,
     /// Indices of points still to do, the next one last.
@@ -60,8 +60,8 @@ impl Sweep {
         let points: Vec<Point> = values.into_iter().map(|value| Point { value, scores: Vec::new() }).collect();
         let mut queue = coarse_to_fine(points.len());
         queue.reverse();
-        let (setting, split) = (tune.setting.clone(), tune.split);
-        Ok(Self { spec, part, of: expert, setting, split, points, queue, running: None, error: None })
+        let (setting, data) = (tune.setting.clone(), tune.data());
+        Ok(Self { spec, part, of: expert, setting, data, points, queue, running: None, error: None })
     }
 
     /// Whether both go over the same number of the same setting.
@@ -73,7 +73,7 @@ impl Sweep {
             setting.tuned_on_test = false;
             setting
         };
-        let target = |sweep: &Self| (sweep.spec.name, sweep.part, sweep.split);
+        let target = |sweep: &Self| (sweep.spec.name, sweep.part, sweep.data);
         // What is swept may have been moved since, where it is one number; the rest of a list may not.
         let setting = if form::is_per_expert(self.spec) { self.setting.params == other.setting.params } else { true };
         target(self) == target(other) && blank(self) == blank(other) && setting
@@ -189,8 +189,8 @@ pub fn next(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(sweep) = model.tune.sweep.as_mut().filter(|sweep| sweep.running.is_none()) else { return };
     let Some(at) = sweep.queue.pop() else { return };
     let setting = sweep.setting_at(sweep.points[at].value, blocks);
-    let split = sweep.split;
-    let job = jobs::job(model, &setting, JobKind::Preview, split, Some(SAMPLES));
+    let data = sweep.data;
+    let job = jobs::job(model, &setting, JobKind::Preview, data, Some(SAMPLES));
     let id = runs::submit(model, job, setting.tuned_on_test, fx);
     if let Some(sweep) = model.tune.sweep.as_mut() {
         sweep.running = Some((id, at));

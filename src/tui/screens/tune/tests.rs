@@ -595,3 +595,25 @@ fn adapting_to_test_inputs_is_said_wherever_it_is_shown() {
     let text = draw(120, 37, |area, cx| view(&model, area, cx)).text();
     assert!(text.contains("transductive"), "{text}");
 }
+
+#[test]
+fn corruption_is_a_toggle_that_everything_says() {
+    let mut model = started(120, 37);
+    let mut fx = Vec::new();
+    command(&mut model, "tune.corrupt", &mut fx);
+    let (_, job) = submitted(&mut fx).pop().unwrap();
+    assert_eq!(job.corruption.unwrap().to_string(), "motion_blur:3");
+    assert!(model.tune.board.slots.iter().all(|slot| slot.score.is_none()), "clean scores are of other images");
+    command(&mut model, "tune.severity", &mut fx);
+    let (_, job) = submitted(&mut fx).pop().unwrap();
+    assert_eq!(job.corruption.unwrap().to_string(), "motion_blur:4");
+    let text = draw(120, 37, |area, cx| view(&model, area, cx)).text();
+    assert!(text.contains("validation split, motion blur 4"), "{text}");
+    command(&mut model, "tune.run", &mut fx);
+    let (_, job) = submitted(&mut fx).pop().unwrap();
+    assert_eq!(job.data().to_string(), "test, motion blur 4");
+    for _ in 0..7 {
+        command(&mut model, "tune.corrupt", &mut fx);
+    }
+    assert_eq!(submitted(&mut fx).pop().unwrap().1.corruption, None);
+}

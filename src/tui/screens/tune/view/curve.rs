@@ -18,7 +18,7 @@ pub fn view(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let (done, all) = sweep.progress();
     let of = if sweep.of.is_empty() { String::new() } else { format!(" of {}", sweep.of) };
-    let title = format!("accuracy over {}{of}, {} {} images a task", sweep.spec.label(), sweep::SAMPLES, sweep.split);
+    let title = format!("accuracy over {}{of}, {} {} images a task", sweep.spec.label(), sweep::SAMPLES, sweep.data);
     let used = line(cx, row(area, 0), &title, theme.accent);
     if !sweep.is_over() {
         right(cx, from(row(area, 0), used), &format!("{done}/{all}"), theme.dim);

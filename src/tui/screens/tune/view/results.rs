@@ -4,7 +4,10 @@ use super::verdict;
 use crate::engine::TRANSDUCTIVE;
 use crate::tasks::Split;
 use crate::tui::model::Model;
-use crate::tui::runs::{RunState, RunView, label::TUNED_ON_TEST};
+use crate::tui::runs::{
+    RunState, RunView,
+    label::{TUNED_ON_TEST, on},
+};
 use crate::tui::screens::tune::board::{Delta, Slot, Verdict, average_delta, delta, recovered};
 use crate::tui::screens::tune::{form, jobs};
 use crate::tui::view_cx::{Charset, Cx, text_width};
@@ -21,14 +24,14 @@ const DELTA: u16 = 9;
 
 /// What the pane is called: the split, whether it has been used for tuning, and whether tasks have models of their own.
 pub fn title(model: &Model) -> String {
-    let (split, setting) = (model.tune.split, &model.tune.setting);
+    let (data, setting) = (model.tune.data(), &model.tune.setting);
     let marks = [
         setting.tuned_on_test.then_some(TUNED_ON_TEST),
         setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
         setting.method.is_per_task().then_some("one model per task"),
     ];
     let marks: String = marks.into_iter().flatten().map(|mark| format!(" · {mark}")).collect();
-    format!("{split} split{marks}")
+    format!("{}{marks}", on(data))
 }
 
 /// Where the parts of a row are.
@@ -174,7 +177,7 @@ fn draw_delta(delta: Option<Delta>, old: bool, area: Rect, cx: &mut Cx<'_>) {
 
 fn task(model: &Model, slot: &Slot, at: &Columns, cx: &mut Cx<'_>) {
     let (tune, theme) = (&model.tune, cx.theme);
-    let recorded = model.catalog.recorded(&slot.task, tune.board.split);
+    let recorded = model.catalog.recorded(&slot.task, tune.board.data.split);
     let then = pinned_slot(model, &slot.task);
     let style = if slot.fresh { theme.text } else { theme.dim };
     line(cx, at.name, &slot.task, if slot.score.is_some() { style } else { theme.dim });
@@ -195,13 +198,13 @@ fn task(model: &Model, slot: &Slot, at: &Columns, cx: &mut Cx<'_>) {
 fn pinned_slot<'a>(model: &'a Model, task: &str) -> Option<&'a Slot> {
     let tune = &model.tune;
     let pinned = tune.pinned.as_ref()?;
-    let comparable = pinned.board.split == tune.board.split && pinned.setting != tune.setting;
+    let comparable = pinned.board.data == tune.board.data && pinned.setting != tune.setting;
     pinned.board.slot(task).filter(|_| comparable)
 }
 
 /// Recorded accuracies averaged over all tasks: base and experts.
 fn recorded_average(model: &Model) -> Option<(f64, f64)> {
-    let split = model.tune.board.split;
+    let split = model.tune.board.data.split;
     let all: Option<Vec<(f64, f64)>> = model
         .catalog
         .tasks
@@ -221,7 +224,7 @@ fn average(model: &Model, at: &Columns, cx: &mut Cx<'_>) {
     line(cx, at.name, "average", style);
     let (mean, recorded) = (tune.board.average(), recorded_average(model));
     let comparable =
-        tune.pinned.as_ref().filter(|pinned| pinned.board.split == tune.board.split && pinned.setting != tune.setting);
+        tune.pinned.as_ref().filter(|pinned| pinned.board.data == tune.board.data && pinned.setting != tune.setting);
     let bar = Bar {
         value: mean.map(|(mean, margin)| (mean, mean - margin, mean + margin)),
         base: recorded.map(|pair| pair.0),
@@ -252,7 +255,7 @@ fn gap_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 
 /// The numbers behind the marks, where there is a second line a task.
 fn details(model: &Model, slot: &Slot, area: Rect, cx: &mut Cx<'_>) {
-    let recorded = model.catalog.recorded(&slot.task, model.tune.board.split);
+    let recorded = model.catalog.recorded(&slot.task, model.tune.board.data.split);
     let dim = cx.theme.dim;
     let percent = |x: Option<f64>| x.map_or_else(|| "  - ".to_owned(), |x| format!("{:4.1}", x * 100.0));
     let (base, expert) = (percent(recorded.base), percent(recorded.expert));

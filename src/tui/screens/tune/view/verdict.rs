@@ -19,7 +19,7 @@ struct Differences<'a> {
 
 fn differences(model: &Model) -> Option<Differences<'_>> {
     let (board, pinned) = (&model.tune.board, model.tune.pinned.as_ref()?);
-    if pinned.board.split != board.split {
+    if pinned.board.data != board.data {
         return None;
     }
     let mut found = Differences { better: Vec::new(), worse: Vec::new(), perhaps: Vec::new() };
