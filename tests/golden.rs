@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn run(root: &Path, case: &Case) -> Outcome {
-    let ours = spectral::run(root, case).or_else(|| learned::run(root, case)).or_else(|| per_task::run(root, case));
+    let ours = learned::run(root, case).or_else(|| spectral::run(root, case)).or_else(|| per_task::run(root, case));
     let ours = ours.or_else(|| mixtures::run(root, case));
     if let Some(result) = ours {
         return result.unwrap_or_else(Outcome::Failed);

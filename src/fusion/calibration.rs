@@ -92,12 +92,14 @@ pub enum Slopes {
     SampledSquares,
     /// The same over all labels, each as often as p says: as many backward passes as classes.
     ExactSquares,
+    /// The size of the slope of the cross-entropy to the true label, example by example.
+    LabelledMagnitudes,
 }
 
-/// How unsure a model's answers are.
+/// How unsure a model's answers are, or how wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entropy {
-    /// Mean entropy in nats of each task's batch, in the tasks' order.
+    /// Mean entropy, or cross-entropy, in nats of each task's batch, in the tasks' order.
     pub losses: Vec<f64>,
     /// The slope of their sum over the weights, by the weights' names.
     pub slope: StateDict,
@@ -145,6 +147,33 @@ pub trait Calibration: Sync {
         step: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError>;
+
+    /// The same of the cross-entropy to the true labels.
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`].
+    fn cross_entropy(
+        &self,
+        tasks: &[&str],
+        weights: Arc<StateDict>,
+        draw: Draw,
+        step: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError>;
+
+    /// The Gram matrices of the linear layers whose weights are called `names`, all of one block, in a model with these
+    /// weights; what comes after the block is not run. Reports the examples seen to [`Context::advance`].
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`].
+    fn block_grams(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        names: &[&str],
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Grams, FusionError>;
 
     /// How many examples of `task` a draw gives.
     ///

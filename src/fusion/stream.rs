@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// Methods that have to see the whole model at once, because what they make of one tensor depends on the result for
 /// another; a test holds every other method to give the same by windows as at once.
-pub const WHOLE: &[&str] = &["opcm", "trust_region", "doge_ta"];
+pub const WHOLE: &[&str] = &["opcm", "trust_region", "tatr", "doge_ta"];
 
 /// Elements in a piece: large enough to be written at once, small enough to stay in a cache until then.
 pub const PIECE: usize = 16 * CHUNK;

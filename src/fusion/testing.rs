@@ -128,15 +128,8 @@ impl Calibration for Pretended {
     ) -> Result<Arc<Grams>, FusionError> {
         cx.cancel.check()?;
         cx.advance(self.count(task, draw)?);
-        let gram = |(name, n): (&str, usize)| {
-            let rows: Vec<f64> =
-                (0..3 * n * n).map(|at| (at as f64 + (task.len() + name.len()) as f64).sin()).collect();
-            let product = |i: usize, j: usize| (0..3 * n).map(|row| rows[row * n + i] * rows[row * n + j]).sum();
-            let values = (0..n * n).map(|at| product(at / n, at % n)).collect();
-            (name.to_owned(), Gram { size: n, values: Arc::new(values), layout: Layout::OutIn })
-        };
         let matrices = model.tensors().iter().filter(|info| info.shape.len() == 2 && info.name.contains("layers"));
-        Ok(Arc::new(matrices.map(|info| gram((&info.name, info.shape[1]))).collect()))
+        Ok(Arc::new(matrices.map(|info| pretended_gram(task, &info.name, info.shape[1])).collect()))
     }
 
     fn slopes(
@@ -183,7 +176,39 @@ impl Calibration for Pretended {
         Ok(Entropy { losses: vec![loss; tasks.len()], slope })
     }
 
+    fn cross_entropy(
+        &self,
+        tasks: &[&str],
+        weights: Arc<StateDict>,
+        draw: Draw,
+        step: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError> {
+        self.entropy(tasks, weights, draw, step, cx)
+    }
+
+    fn block_grams(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        names: &[&str],
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Grams, FusionError> {
+        cx.cancel.check()?;
+        cx.advance(self.count(task, draw)?);
+        let named = weights.tensors().iter().filter(|tensor| names.contains(&tensor.name.as_str()));
+        Ok(named.map(|tensor| pretended_gram(task, &tensor.name, tensor.shape[1])).collect())
+    }
+
     fn count(&self, _: &str, draw: Draw) -> Result<usize, FusionError> {
         Ok(draw.samples.min(PRETENDED))
     }
+}
+
+fn pretended_gram(task: &str, name: &str, n: usize) -> (String, Gram) {
+    let rows: Vec<f64> = (0..3 * n * n).map(|at| (at as f64 + (task.len() + name.len()) as f64).sin()).collect();
+    let product = |i: usize, j: usize| (0..3 * n).map(|row| rows[row * n + i] * rows[row * n + j]).sum();
+    let values = (0..n * n).map(|at| product(at / n, at % n)).collect();
+    (name.to_owned(), Gram { size: n, values: Arc::new(values), layout: Layout::OutIn })
 }

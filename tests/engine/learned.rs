@@ -124,6 +124,10 @@ fn adaptation_can_be_cancelled_in_every_phase() {
         ("adamerging_layer_wise", "adapt"),
         ("adamerging_task_wise", "evaluate"),
         ("regmean", "fuse"),
+        ("regmean_plusplus", "look at data"),
+        ("tatr", "look at data"),
+        ("frank_wolfe_hard", "adapt"),
+        ("frank_wolfe_soft", "adapt"),
     ] {
         let run = engine.next_id();
         let steps: &[(&str, &str)] = if phase == "evaluate" { &[("steps", "1")] } else { &[] };

@@ -24,6 +24,7 @@ pub fn run(root: &Path, case: &Case) -> Option<Result> {
     Some(match case.method() {
         "regmean" => regmean(root, case),
         "fisher_merging" => fisher(root, case),
+        "trust_region" if case.flag("zero_shot") == Some(false) => tatr(root, case),
         "regmean/fisher statistics" => statistics(root, case),
         "entropy_loss" => entropy_loss(case),
         "adamerging_task_wise" | "adamerging_layer_wise" if case.family == "moe" => steps(root, case),
@@ -87,11 +88,11 @@ impl Calibration for Given {
         &self,
         task: &str,
         _: &Checkpoint,
-        _: Slopes,
+        what: Slopes,
         _: Draw,
         _: &mut Context<'_>,
     ) -> std::result::Result<Arc<StateDict>, FusionError> {
-        let prefix = format!("fisher.{task}.");
+        let prefix = format!("{}.{task}.", if what == Slopes::LabelledMagnitudes { "grad" } else { "fisher" });
         let tensor = |info: &TensorInfo| {
             let name = info.name.strip_prefix(&prefix)?.to_owned();
             let data = Data::Float(self.result.get(&info.name)?.to_vec());
@@ -109,6 +110,28 @@ impl Calibration for Given {
         _: &mut Context<'_>,
     ) -> std::result::Result<Entropy, FusionError> {
         Ok(Entropy { losses: Vec::new(), slope: StateDict::default() })
+    }
+
+    fn cross_entropy(
+        &self,
+        _: &[&str],
+        _: Arc<StateDict>,
+        _: Draw,
+        _: usize,
+        _: &mut Context<'_>,
+    ) -> std::result::Result<Entropy, FusionError> {
+        Ok(Entropy { losses: Vec::new(), slope: StateDict::default() })
+    }
+
+    fn block_grams(
+        &self,
+        _: &str,
+        _: Arc<StateDict>,
+        _: &[&str],
+        _: Draw,
+        _: &mut Context<'_>,
+    ) -> std::result::Result<Grams, FusionError> {
+        Ok(Grams::new())
     }
 
     fn count(&self, _: &str, _: Draw) -> std::result::Result<usize, FusionError> {
@@ -132,6 +155,19 @@ fn fisher(root: &Path, case: &Case) -> Result {
         params["weights"] = json!(shares);
     }
     let fused = weights("fisher", params, &inputs.pool, &given)?;
+    compare::models(case, &fused, &result, &|_, _, _, _| None)
+}
+
+/// The mean sizes of gradients stand in the result.
+fn tatr(root: &Path, case: &Case) -> Result {
+    let inputs = inputs(root, case, true)?;
+    let result = case.output()?;
+    let given = Given { result: result.clone(), layout: Layout::OutIn };
+    let params = json!({
+        "scaling": case.number("scaling_factor").unwrap_or(0.3),
+        "quantile": case.number("threshold_quantile").unwrap_or(0.99),
+    });
+    let fused = weights("tatr", params, &inputs.pool, &given)?;
     compare::models(case, &fused, &result, &|_, _, _, _| None)
 }
 
@@ -213,6 +249,11 @@ impl Source for Tiny {
     fn pixels(&self, task: &str, _: Shown, indices: &[usize]) -> std::result::Result<Vec<f32>, EngineError> {
         let images = self.images(task)?;
         Ok(indices.iter().flat_map(|&at| images[at].iter().copied()).collect())
+    }
+
+    fn labels(&self, task: &str, _: Shown, _: &[usize]) -> std::result::Result<Vec<usize>, EngineError> {
+        let reason = "these images have no labels".to_owned();
+        Err(FusionError::Data { task: task.to_owned(), reason }.into())
     }
 }
 

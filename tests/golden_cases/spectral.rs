@@ -120,9 +120,6 @@ fn translate(case: &Case, inputs: &Inputs) -> Result<std::result::Result<Ours, S
             let scaling = number("scaling_factor", 0.3);
             ("svc", json!({ "alpha": number("alpha", 1.0), "scaling": scaling, "inner": inner }))
         }
-        "trust_region" if case.flag("zero_shot") == Some(false) => {
-            return Ok(Err("trust_region with gradients is not built yet".to_owned()));
-        }
         "trust_region" => {
             let scaling = number("scaling_factor", 0.3);
             ("trust_region", json!({ "scaling": scaling, "quantile": number("threshold_quantile", 0.99) }))

@@ -39,8 +39,8 @@ impl Computer {
     ) -> Result<Vec<Answer>, EngineError> {
         work.cancel.check()?;
         let model = match work.wanted {
-            Wanted::Products => hold(&mut self.plain, source, &device.tensor, &work.weights)?,
-            Wanted::Entropy | Wanted::Slopes { .. } => {
+            Wanted::Products { .. } => hold(&mut self.plain, source, &device.tensor, &work.weights)?,
+            Wanted::Entropy | Wanted::CrossEntropy | Wanted::Slopes { .. } => {
                 hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), &work.weights)?
             }
         };
@@ -48,8 +48,11 @@ impl Computer {
             work.cancel.check()?;
             let tracked = || Tracked::new(model, source, batch, &work.cancel);
             match work.wanted {
-                Wanted::Products => products(model, pixels(source, batch, &device.tensor)?).map(Answer::Products),
+                Wanted::Products { block } => {
+                    products(model, pixels(source, batch, &device.tensor)?, block).map(Answer::Products)
+                }
                 Wanted::Entropy => tracked()?.entropy(),
+                Wanted::CrossEntropy => tracked()?.cross_entropy(),
                 Wanted::Slopes { what, seed } => tracked()?.measure(what, seed),
             }
         };
@@ -83,9 +86,13 @@ pub(super) fn pixels(source: &dyn Source, batch: &Batch, device: &Device) -> Res
     ))
 }
 
-fn products(model: &ClipVit, pixels: Tensor<4>) -> Result<Vec<Products>, EngineError> {
+fn products(model: &ClipVit, pixels: Tensor<4>, block: Option<usize>) -> Result<Vec<Products>, EngineError> {
     let mut found = Vec::new();
-    model.watch(pixels, |of, inputs| {
+    let blocks = model.config().num_hidden_layers;
+    model.watch(pixels, block.unwrap_or(blocks), |of, inputs| {
+        if block.is_some_and(|block| of.block().unwrap_or(blocks) != block) {
+            return;
+        }
         let [n, tokens, size] = inputs.dims();
         let rows = inputs.clone().reshape([n * tokens, size]);
         found.push((of, n * tokens, size, rows.clone().transpose().matmul(rows)));

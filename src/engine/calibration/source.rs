@@ -29,6 +29,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Data that cannot be read, or do not fit the network.
     fn pixels(&self, task: &str, shown: Shown, indices: &[usize]) -> Result<Vec<f32>, EngineError>;
+
+    /// The examples' classes, as the head counts them; indices are below [`count`](Self::count).
+    ///
+    /// # Errors
+    /// Data that cannot be read, or have no labels.
+    fn labels(&self, task: &str, shown: Shown, indices: &[usize]) -> Result<Vec<usize>, EngineError>;
 }
 
 impl Source for Zoo {
@@ -46,6 +52,11 @@ impl Source for Zoo {
 
     fn pixels(&self, task: &str, shown: Shown, indices: &[usize]) -> Result<Vec<f32>, EngineError> {
         Ok(preprocess::pixels(&*images(self, task, shown)?, indices, self.input())?)
+    }
+
+    fn labels(&self, task: &str, shown: Shown, indices: &[usize]) -> Result<Vec<usize>, EngineError> {
+        let images = images(self, task, shown)?;
+        Ok(indices.iter().filter_map(|&at| images.labels.get(at)).map(|&label| usize::from(label)).collect())
     }
 }
 

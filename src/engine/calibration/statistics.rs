@@ -71,7 +71,7 @@ impl Statistics {
         &self,
         (task, draw): (&str, Draw),
         batch: usize,
-        (wanted, model): (Wanted, &Checkpoint),
+        (wanted, weights): (Wanted, &Arc<StateDict>),
         cx: &mut Context<'_>,
         mut take: impl FnMut(Answer),
     ) -> Result<usize, FusionError> {
@@ -81,11 +81,58 @@ impl Statistics {
             .map(|indices| Batch { task: task.to_owned(), shown: draw.shown, indices: indices.to_vec() })
             .collect();
         let mut sizes = batches.iter().map(|batch| batch.indices.len());
-        self.run(&batches, (wanted, &Arc::new(StateDict::load(model))), cx, |answer, cx| {
+        self.run(&batches, (wanted, weights), cx, |answer, cx| {
             take(answer);
             cx.advance(sizes.next().unwrap_or_default());
         })?;
         Ok(indices.len())
+    }
+
+    /// The Gram matrices of all linear layers, or of those of one block.
+    fn products(
+        &self,
+        task: &str,
+        weights: &Arc<StateDict>,
+        block: Option<usize>,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Grams, FusionError> {
+        let mut sums: HashMap<Linear, Sum> = HashMap::new();
+        self.all((task, draw), draw.batch, (Wanted::Products { block }, weights), cx, |answer| {
+            let Answer::Products(products) = answer else { return };
+            for product in &products {
+                sums.entry(product.of).or_default().add(product);
+            }
+        })?;
+        let mut grams = Grams::new();
+        for (linear, sum) in sums {
+            let gram = sum.gram();
+            for name in linear.weights() {
+                let name = own_name(&name, |name| weights.get(name).is_some()).to_owned();
+                grams.insert(name, gram.clone());
+            }
+        }
+        Ok(grams)
+    }
+
+    /// A loss and its slope on the batch of one step of every task.
+    fn loss(
+        &self,
+        wanted: Wanted,
+        (tasks, draw, at): (&[&str], Draw, usize),
+        weights: &Arc<StateDict>,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError> {
+        let batch = |task: &&str| {
+            let indices = step(task, draw, self.available(task, draw)?, at);
+            Ok(Batch { task: (*task).to_owned(), shown: draw.shown, indices })
+        };
+        let batches = tasks.iter().map(batch).collect::<Result<Vec<_>, FusionError>>()?;
+        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
+        self.run(&batches, (wanted, weights), cx, |answer, _| {
+            losses.extend(total.add(answer));
+        })?;
+        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
     }
 }
 
@@ -102,24 +149,30 @@ impl Calibration for Statistics {
             cx.advance(self.count(task, draw)?);
             return Ok(known);
         }
-        kept.keep(question, model, task, || {
-            let mut sums: HashMap<Linear, Sum> = HashMap::new();
-            self.all((task, draw), draw.batch, (Wanted::Products, model), cx, |answer| {
-                let Answer::Products(products) = answer else { return };
-                for product in &products {
-                    sums.entry(product.of).or_default().add(product);
-                }
-            })?;
-            let mut grams = Grams::new();
-            for (linear, sum) in sums {
-                let gram = sum.gram();
-                for name in linear.weights() {
-                    let name = own_name(&name, |name| model.get(name).is_some()).to_owned();
-                    grams.insert(name, gram.clone());
-                }
+        kept.keep(question, model, task, || self.products(task, &Arc::new(StateDict::load(model)), None, draw, cx))
+    }
+
+    fn block_grams(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        names: &[&str],
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Grams, FusionError> {
+        let blocks = self.source.config().num_hidden_layers;
+        let holds = |linear: &Linear| {
+            let own = |name: &String| own_name(name, |name| weights.get(name).is_some()).to_owned();
+            linear.weights().iter().map(own).any(|name| names.contains(&name.as_str()))
+        };
+        let block = (0..blocks).find(|&layer| Linear::of_block(layer).iter().any(holds));
+        match block.or_else(|| holds(&Linear::Projection).then_some(blocks)) {
+            Some(block) => self.products(task, &weights, Some(block), draw, cx),
+            None => {
+                cx.advance(self.count(task, draw)?);
+                Ok(Grams::new())
             }
-            Ok(grams)
-        })
+        }
     }
 
     fn slopes(
@@ -138,13 +191,14 @@ impl Calibration for Statistics {
         // Example by example a batch is only a portion of work: small, so that nobody waits for it.
         let batch = match what {
             Slopes::BatchSquares => draw.batch,
-            Slopes::SampledSquares => 8,
+            Slopes::SampledSquares | Slopes::LabelledMagnitudes => 8,
             Slopes::ExactSquares => 1,
         };
         kept.keep(question, model, task, || {
             let mut total = Total::default();
             let wanted = Wanted::Slopes { what, seed: draw.seed };
-            let examples = self.all((task, draw), batch, (wanted, model), cx, |answer| {
+            let weights = Arc::new(StateDict::load(model));
+            let examples = self.all((task, draw), batch, (wanted, &weights), cx, |answer| {
                 total.add(answer);
             })?;
             let has = |name: &str| model.get(name).is_some();
@@ -160,16 +214,18 @@ impl Calibration for Statistics {
         at: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
-        let batch = |task: &&str| {
-            let indices = step(task, draw, self.available(task, draw)?, at);
-            Ok(Batch { task: (*task).to_owned(), shown: draw.shown, indices })
-        };
-        let batches = tasks.iter().map(batch).collect::<Result<Vec<_>, FusionError>>()?;
-        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
-        self.run(&batches, (Wanted::Entropy, &weights), cx, |answer, _| {
-            losses.extend(total.add(answer));
-        })?;
-        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
+        self.loss(Wanted::Entropy, (tasks, draw, at), &weights, cx)
+    }
+
+    fn cross_entropy(
+        &self,
+        tasks: &[&str],
+        weights: Arc<StateDict>,
+        draw: Draw,
+        at: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Entropy, FusionError> {
+        self.loss(Wanted::CrossEntropy, (tasks, draw, at), &weights, cx)
     }
 
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError> {

@@ -3,9 +3,9 @@
 use super::{Source, Statistics};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::fusion::{Calibration, Context, Draw, FusionError, Grams, Shown};
+use crate::fusion::{Calibration, Context, Draw, FusionError, Grams, Shown, Slopes};
 use crate::models::clip_vit::{ClipVitConfig, random_weights};
-use crate::weights::{Checkpoint, Source as Bytes};
+use crate::weights::{Checkpoint, Source as Bytes, StateDict};
 use crate::zoo::Head;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,6 +67,11 @@ impl Source for Made {
         let pixel = |at: usize, i: usize| ((at * 192 + i) as f32 * 0.37 + own).sin();
         Ok(indices.iter().flat_map(|&at| (0..192).map(move |i| pixel(at, i))).collect())
     }
+
+    /// The head has three classes; task `b` claims to have more.
+    fn labels(&self, task: &str, _: Shown, indices: &[usize]) -> Result<Vec<usize>, EngineError> {
+        Ok(indices.iter().map(|at| if task == "b" { at + 3 } else { at % 3 }).collect())
+    }
 }
 
 pub const ALL: Draw = Draw { shown: Shown::Validation, samples: 100, batch: 8, seed: 0 };
@@ -119,4 +124,61 @@ fn what_cannot_be_looked_at_is_named() {
     let stopped = statistics.grams("a", &model, Draw { batch: 1, ..ALL }, &mut Context::new(&cancel, &mut stop));
     assert!(matches!(stopped, Err(FusionError::Cancelled(_))));
     assert!(made.seen.load(Ordering::Relaxed) < 20, "it went on to the end");
+}
+
+#[test]
+fn the_gram_matrices_of_a_block_are_those_of_the_whole_tower() {
+    let made = Arc::new(Made::new());
+    let model = made.tower(3);
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let whole = grams(&statistics, "a", &model, ALL).unwrap();
+    let weights = Arc::new(StateDict::load(&model));
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    let mut block = |name: &str| {
+        let mut cx = Context::new(&cancel, &mut silent);
+        statistics.block_grams("a", Arc::clone(&weights), &[name], ALL, &mut cx).unwrap()
+    };
+    for (name, count) in [
+        ("vision_model.encoder.layers.0.mlp.fc1.weight", 6),
+        ("vision_model.encoder.layers.1.self_attn.out_proj.weight", 6),
+        ("visual_projection.weight", 1),
+    ] {
+        let found = block(name);
+        assert_eq!(found.len(), count, "{name}: {:?}", found.keys());
+        assert!(found.contains_key(name) && found.iter().all(|(name, gram)| *gram == whole[name]), "{name}");
+    }
+    let seen = made.seen.load(Ordering::Relaxed);
+    assert!(block("vision_model.embeddings.position_embedding.weight").is_empty());
+    assert_eq!(made.seen.load(Ordering::Relaxed), seen, "what is no linear layer needs no look");
+}
+
+#[test]
+fn the_cross_entropy_has_the_slope_that_differences_say_and_labels_must_fit() {
+    let made = Arc::new(Made::new());
+    let model = made.tower(3);
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    let mut cx = Context::new(&cancel, &mut silent);
+    let name = "vision_model.encoder.layers.0.mlp.fc1.weight";
+    let loss = |nudge: f32, cx: &mut Context<'_>| {
+        let mut weights = StateDict::load(&model);
+        let tensor = weights.tensors_mut().iter_mut().find(|tensor| tensor.name == name).unwrap();
+        let crate::weights::Data::Float(values) = &mut tensor.data else { panic!() };
+        values[5] += nudge;
+        statistics.cross_entropy(&["a"], Arc::new(weights), ALL, 0, cx)
+    };
+    let here = loss(0.0, &mut cx).unwrap();
+    let slope = f64::from(here.slope.get(name).unwrap().values().unwrap()[5]);
+    let sides = [loss(0.02, &mut cx).unwrap().losses[0], loss(-0.02, &mut cx).unwrap().losses[0]];
+    let measured = (sides[0] - sides[1]) / 0.04;
+    assert!((measured - slope).abs() < 0.02 * slope.abs() + 2e-4, "{measured} {slope}");
+    // Of one example, the mean size of the slope is the slope's size.
+    let one = Draw { samples: 1, batch: 1, ..ALL };
+    let sizes = statistics.slopes("a", &model, Slopes::LabelledMagnitudes, one, &mut cx).unwrap();
+    let own = statistics.cross_entropy(&["a"], Arc::new(StateDict::load(&model)), one, 0, &mut cx).unwrap();
+    let (sizes, own) = (sizes.get(name).unwrap().values().unwrap(), own.slope.get(name).unwrap().values().unwrap());
+    assert!(sizes.iter().any(|x| *x > 0.0));
+    assert!(sizes.iter().zip(own).all(|(size, x)| (size - x.abs()).abs() < 1e-6));
+    let error = statistics.slopes("b", &model, Slopes::LabelledMagnitudes, one, &mut cx).unwrap_err().to_string();
+    assert_eq!(error, "b: labels are missing or not below 3, the number of classes");
 }

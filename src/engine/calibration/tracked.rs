@@ -5,7 +5,7 @@ use super::compute::{pixels, values};
 use super::work::{Answer, Batch};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::fusion::{Slopes, seeded};
+use crate::fusion::{FusionError, Slopes, seeded};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, log_likelihood};
 use crate::weights::{Data, StateDict};
@@ -60,6 +60,26 @@ impl<'a> Tracked<'a> {
         Ok(Answer::Slope { loss: f64::from(loss), slope })
     }
 
+    pub fn cross_entropy(&self) -> Result<Answer, EngineError> {
+        let indices = &self.batch.indices;
+        let labels = self.labels(indices)?;
+        let loss = log_likelihood(self.logits(indices)?, &labels).mul_scalar(-1.0 / indices.len().max(1) as f32);
+        let slope = self.slope(&loss)?;
+        let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
+        Ok(Answer::Slope { loss: f64::from(loss), slope })
+    }
+
+    /// True classes.
+    fn labels(&self, indices: &[usize]) -> Result<Vec<usize>, EngineError> {
+        let labels = self.source.labels(&self.batch.task, self.batch.shown, indices)?;
+        let classes = self.head.classes;
+        if labels.len() == indices.len() && labels.iter().all(|&label| label < classes) {
+            return Ok(labels);
+        }
+        let reason = format!("labels are missing or not below {classes}, the number of classes");
+        Err(FusionError::Data { task: self.batch.task.clone(), reason }.into())
+    }
+
     pub fn measure(&self, what: Slopes, seed: u64) -> Result<Answer, EngineError> {
         let mut sum = None;
         match what {
@@ -72,6 +92,12 @@ impl<'a> Tracked<'a> {
                     let logits = self.logits(&[index])?;
                     let label = drawn(&probabilities(&logits)?, uniform(&self.batch.task, seed, index));
                     add_squares(&mut sum, self.slope(&log_likelihood(logits, &[label]))?, 1.0);
+                }
+            }
+            Slopes::LabelledMagnitudes => {
+                for (&index, label) in self.batch.indices.iter().zip(self.labels(&self.batch.indices)?) {
+                    let slope = self.slope(&log_likelihood(self.logits(&[index])?, &[label]))?;
+                    add(&mut sum, slope, f32::abs);
                 }
             }
             Slopes::ExactSquares => {
@@ -90,7 +116,12 @@ impl<'a> Tracked<'a> {
 }
 
 /// sum += factor · slope²
-fn add_squares(sum: &mut Option<StateDict>, mut slope: StateDict, factor: f32) {
+fn add_squares(sum: &mut Option<StateDict>, slope: StateDict, factor: f32) {
+    add(sum, slope, |x| factor * x * x);
+}
+
+/// sum += measure(slope), element by element.
+fn add(sum: &mut Option<StateDict>, mut slope: StateDict, measure: impl Fn(f32) -> f32) {
     let floats = |slope: &mut StateDict, f: &mut dyn FnMut(usize, &mut [f32])| {
         for (at, tensor) in slope.tensors_mut().iter_mut().enumerate() {
             if let Data::Float(values) = &mut tensor.data {
@@ -98,7 +129,7 @@ fn add_squares(sum: &mut Option<StateDict>, mut slope: StateDict, factor: f32) {
             }
         }
     };
-    floats(&mut slope, &mut |_, values| values.iter_mut().for_each(|x| *x = factor * *x * *x));
+    floats(&mut slope, &mut |_, values| values.iter_mut().for_each(|x| *x = measure(*x)));
     match sum {
         None => *sum = Some(slope),
         Some(sum) => floats(sum, &mut |at, sum| {

@@ -25,10 +25,13 @@ pub struct Batch {
 /// What is wanted of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// The inputs of all linear layers, as sums of their outer products.
-    Products,
+    /// The inputs of all linear layers, as sums of their outer products; or of those of one block, counted from 0, what
+    /// the tower ends in being one more.
+    Products { block: Option<usize> },
     /// The mean entropy of the answers, and its slope.
     Entropy,
+    /// The mean cross-entropy to the labels, and its slope.
+    CrossEntropy,
     /// Sums over the batch's examples of what is asked about slopes; labels are drawn with the seed.
     Slopes { what: Slopes, seed: u64 },
 }

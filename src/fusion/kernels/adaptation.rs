@@ -1,12 +1,10 @@
 //! AdaMerging's loop: coefficients of task vectors moved down the entropy of the merged model's answers.
 
 use super::adam::Adam;
-use super::rows::rows;
-use super::slopes::{along_task_vectors, square_norms};
+use super::space::Space;
 use crate::fusion::options::adaptation::Params;
 use crate::fusion::{Adapted, Calibration, Context, Draw, FusionError, LinearPlan, Method, News, Origin, Pool};
 use crate::params::Value;
-use std::sync::Arc;
 
 /// Which tensors share a coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +48,7 @@ pub(in crate::fusion) fn adapt(
         if cx.is_enough() {
             break done;
         }
-        let Some(slope) = table.slope(data, params.draw(), pool, cx)? else {
+        let Some(slope) = table.slope(data, params.draw(), cx)? else {
             // Where it stands answers with no numbers; where it stood before did not.
             table.values.clone_from(&before);
             if done == 0 {
@@ -72,7 +70,7 @@ pub(in crate::fusion) fn adapt(
     if settled < params.steps {
         cx.tell(News::Settled { param: "steps", value: Value::Int(settled as i64) });
     }
-    Ok(table.plan(pool))
+    Ok(table.plan())
 }
 
 const NO_START: &str = "the model's answers are not finite before the first step; use a smaller init";
@@ -83,7 +81,8 @@ fn warn(failed: usize, kept: usize, cx: &mut Context<'_>) {
 }
 
 /// The coefficients, `[expert][column]` in one row.
-struct Table {
+struct Table<'a> {
+    space: Space<'a>,
     values: Vec<f64>,
     sharing: Sharing,
     clamp: bool,
@@ -92,43 +91,21 @@ struct Table {
     /// What each tensor's column is.
     columns: Vec<usize>,
     width: usize,
-    experts: usize,
-    /// Where the tensors are in the table that people see, `[expert][block]`, and with which weight: ‖τ‖².
-    blocks: Arc<Vec<String>>,
-    block_of: Vec<usize>,
-    norms: Vec<Vec<f64>>,
     /// The last losses, a task each.
     losses: Vec<f64>,
 }
 
-impl Table {
-    fn new(params: &Params, sharing: Sharing, pool: &Pool, cx: &Context<'_>) -> Result<Self, FusionError> {
-        let rows = rows(pool)?;
-        let experts = pool.experts().len();
-        let groups = pool.groups();
-        let group = |name: &str| groups.index(name);
+impl<'a> Table<'a> {
+    fn new(params: &Params, sharing: Sharing, pool: &'a Pool, cx: &Context<'_>) -> Result<Self, FusionError> {
+        let space = Space::new(pool, sharing == Sharing::All, cx)?;
+        let (rows, groups) = (&space.rows, pool.groups());
         let (columns, width): (Vec<usize>, usize) = match sharing {
             Sharing::All => (vec![0; rows.len()], 1),
-            Sharing::Block => (rows.iter().map(|row| group(&row.info.name)).collect(), groups.len()),
+            Sharing::Block => (rows.iter().map(|row| groups.index(&row.info.name)).collect(), groups.len()),
             Sharing::Tensor => ((0..rows.len()).collect(), rows.len()),
         };
-        let (blocks, block_of) = match sharing {
-            Sharing::All => (vec!["all".to_owned()], vec![0; rows.len()]),
-            _ => (groups.names().to_vec(), rows.iter().map(|row| group(&row.info.name)).collect()),
-        };
-        Ok(Self {
-            values: vec![params.init; experts * width],
-            sharing,
-            clamp: params.clamp,
-            steps: 0,
-            columns,
-            width,
-            experts,
-            blocks: Arc::new(blocks),
-            block_of,
-            norms: square_norms(&rows, cx.cancel)?,
-            losses: Vec::new(),
-        })
+        let values = vec![params.init; space.experts() * width];
+        Ok(Self { space, values, sharing, clamp: params.clamp, steps: 0, columns, width, losses: Vec::new() })
     }
 
     /// One coefficient as it is used.
@@ -137,13 +114,13 @@ impl Table {
         if self.clamp { value.clamp(0.0, 1.0) } else { value }
     }
 
-    fn plan(&self, pool: &Pool) -> LinearPlan {
+    fn plan(&self) -> LinearPlan {
         let row = |expert: usize| (0..self.width).map(|column| self.used(expert, column) as f32).collect();
-        let table: Vec<Vec<f32>> = (0..self.experts).map(row).collect();
+        let table: Vec<Vec<f32>> = (0..self.space.experts()).map(row).collect();
         match self.sharing {
-            Sharing::All => LinearPlan::uniform(Origin::Base, pool, &table.concat()),
+            Sharing::All => LinearPlan::uniform(Origin::Base, self.space.pool, &table.concat()),
             Sharing::Block => LinearPlan::new(Origin::Base, table),
-            Sharing::Tensor => LinearPlan::per_tensor(Origin::Base, pool, table),
+            Sharing::Tensor => LinearPlan::per_tensor(Origin::Base, self.space.pool, table),
         }
     }
 
@@ -152,27 +129,18 @@ impl Table {
         &mut self,
         data: &dyn Calibration,
         draw: Draw,
-        pool: &Pool,
         cx: &mut Context<'_>,
     ) -> Result<Option<Vec<f64>>, FusionError> {
-        let weights = {
-            let mut silent = |_, _| ();
-            let mut quiet = Context::new(cx.cancel, &mut silent);
-            // Before the first step it is the models that are not finite, and the error names the tensor.
-            quiet.lenient = self.steps > 0;
-            Arc::new(self.plan(pool).materialise(pool, &mut quiet)?)
-        };
-        let tasks: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
-        let found = data.entropy(&tasks, weights, draw, self.steps, cx)?;
+        let weights = self.space.weights(&self.plan(), self.steps, cx)?;
+        let found = data.entropy(&self.space.tasks(), weights, draw, self.steps, cx)?;
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
         self.losses = found.losses;
         let mut slope = vec![0.0; self.values.len()];
-        let rows = rows(pool)?;
-        for (tensor, along) in along_task_vectors(&rows, &found.slope, cx.cancel)?.iter().enumerate() {
-            for (expert, along) in along.iter().enumerate() {
-                slope[expert * self.width + self.columns[tensor]] += along;
+        for (expert, along) in self.space.along(&found.slope, cx)?.iter().enumerate() {
+            for (along, column) in along.iter().zip(&self.columns) {
+                slope[expert * self.width + column] += along;
             }
         }
         if self.clamp {
@@ -183,32 +151,10 @@ impl Table {
         Ok(Some(slope))
     }
 
-    /// Where it stands: tensors that people see as one block are averaged, as long task vectors count more.
     fn news(&self, steps: usize) -> Adapted {
-        let mut sums = vec![vec![(0.0, 0.0, 0.0); self.blocks.len()]; self.experts];
-        for (tensor, norms) in self.norms.iter().enumerate() {
-            for (expert, norm) in norms.iter().enumerate() {
-                let (weighted, weight, count) = &mut sums[expert][self.block_of[tensor]];
-                let value = self.used(expert, self.columns[tensor]);
-                *weighted += norm * value;
-                *weight += norm;
-                // Where no task vector has any length, all count the same.
-                *count += value;
-            }
-        }
-        let mut counts = vec![0.0; self.blocks.len()];
-        self.block_of.iter().for_each(|&block| counts[block] += 1.0);
-        let mean = |(block, (weighted, weight, plain)): (usize, &(f64, f64, f64))| {
-            if *weight > 0.0 { weighted / weight } else { plain / f64::max(counts[block], 1.0) }
-        };
-        Adapted {
-            step: self.steps,
-            steps,
-            losses: self.losses.clone(),
-            blocks: Arc::clone(&self.blocks),
-            coefficients: sums.iter().map(|row| row.iter().enumerate().map(mean).collect()).collect(),
-            exact: self.sharing != Sharing::Tensor,
-        }
+        let row = |expert| self.columns.iter().map(|&column| self.used(expert, column)).collect();
+        let table: Vec<Vec<f64>> = (0..self.space.experts()).map(row).collect();
+        self.space.news(&table, &self.losses, (self.steps, steps), self.sharing != Sharing::Tensor)
     }
 }
 
@@ -216,10 +162,13 @@ impl Table {
 mod tests {
     use super::*;
     use crate::cancel::Cancel;
+    use crate::fusion::kernels::rows::rows;
+    use crate::fusion::kernels::slopes::along_task_vectors;
     use crate::fusion::testing::{ELEMENTS, Pretended, flat, params, pool};
     use crate::fusion::{Entropy, Fused, Grams, Slopes, find};
     use crate::params::Value::{Bool, Float, Int, Text};
     use crate::weights::{Checkpoint, StateDict};
+    use std::sync::Arc;
 
     /// [`Pretended`], until a step from which on the loss or its slope is no number.
     struct Breaking {
@@ -263,6 +212,28 @@ mod tests {
                 }
             }
             Ok(found)
+        }
+
+        fn cross_entropy(
+            &self,
+            tasks: &[&str],
+            weights: Arc<StateDict>,
+            draw: Draw,
+            step: usize,
+            cx: &mut Context<'_>,
+        ) -> Result<Entropy, FusionError> {
+            self.entropy(tasks, weights, draw, step, cx)
+        }
+
+        fn block_grams(
+            &self,
+            _: &str,
+            _: Arc<StateDict>,
+            _: &[&str],
+            _: Draw,
+            _: &mut Context<'_>,
+        ) -> Result<Grams, FusionError> {
+            Ok(Grams::new())
         }
 
         fn count(&self, _: &str, _: Draw) -> Result<usize, FusionError> {

@@ -136,7 +136,7 @@ fn chunk_of(row: usize) -> usize {
 }
 
 /// Whether every value is finite and stays so when rounded to `dtype`.
-pub(super) fn check_finite(values: &[f32], dtype: DType, name: &str) -> Result<(), FusionError> {
+pub(in crate::fusion) fn check_finite(values: &[f32], dtype: DType, name: &str) -> Result<(), FusionError> {
     // Magnitudes order like their bits, NaN above all.
     let limit = dtype.overflow_bits();
     let bad = values.iter().fold(false, |bad, value| bad | (value.to_bits() & 0x7fff_ffff >= limit));

@@ -27,6 +27,18 @@ pub(in crate::fusion) fn along_task_vectors(
     })
 }
 
+/// ⟨slope, θ₀⟩ and ‖slope‖² of every tensor; zeros for tensors that have no slope.
+pub(in crate::fusion) fn base_products(rows: &[Row<'_>], slope: &StateDict) -> Vec<(f64, f64)> {
+    let of = |row: &Row<'_>| {
+        let own = slope.get(&row.info.name).and_then(|tensor| tensor.values());
+        let Some(own) = own.filter(|own| own.len() == row.info.len()) else { return (0.0, 0.0) };
+        let mut buffer = Vec::new();
+        let base = row.base.as_ref().map_or(&[][..], |base| base.read(0..own.len(), &mut buffer));
+        (dot(own, base), dot(own, own))
+    };
+    rows.iter().map(of).collect()
+}
+
 /// ‖τᵢ‖² of every tensor and expert, `[tensor][expert]`.
 ///
 /// # Errors

@@ -66,6 +66,11 @@ impl<'a> Task<'a> {
 }
 
 impl Task<'_> {
+    /// The method's name, for messages.
+    pub(in crate::fusion) fn method(&self) -> &'static str {
+        self.method
+    }
+
     pub(in crate::fusion) fn experts(&self) -> usize {
         self.row.experts.len()
     }

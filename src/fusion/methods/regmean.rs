@@ -1,10 +1,10 @@
 //! RegMean (Jin et al. 2023): every linear layer merged so that it answers like each expert's on that expert's inputs.
 
 use crate::fusion::kernels::names::Patterns;
-use crate::fusion::kernels::regression;
-use crate::fusion::kernels::tensors::{Task, each_tensor};
+use crate::fusion::kernels::regmean::{average, excluded, layer, report};
+use crate::fusion::kernels::tensors::each_tensor;
 use crate::fusion::options::draw;
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Gram, Grams, Method, Needs, News, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Gram, Grams, Method, Needs, Pool};
 use crate::params::{ParamSet, float, text};
 use crate::weights::StateDict;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +34,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let params = METHOD.typed(Params::from_set(set))?;
     let draw = params.draw.draw();
     let data = METHOD.data(cx)?;
-    let exclude = excluded(&params.exclude, pool)?;
+    let exclude = excluded(METHOD.name, &params.exclude, pool)?;
     let counts = pool.experts().iter().map(|(task, _)| data.count(task, draw));
     let total = counts.sum::<Result<usize, FusionError>>()?;
     cx.phase("look at data", total, "examples");
@@ -42,15 +42,6 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let grams = grams.collect::<Result<Vec<_>, _>>()?;
     cx.phase("fuse", pool.reference().map_or(0, |reference| reference.tensors().len()), "tensors");
     merge(pool, &grams, params.alpha, &exclude, cx).map(Fused::Weights)
-}
-
-fn excluded(text: &str, pool: &Pool) -> Result<Patterns, FusionError> {
-    let exclude = Patterns::new(text);
-    if exclude.is_empty() || pool.base().is_some() {
-        Ok(exclude)
-    } else {
-        Err(FusionError::NeedsBase { method: METHOD.name })
-    }
 }
 
 /// The merged model, from the Gram matrices of each expert in pool order; weights without a Gram matrix are averaged.
@@ -90,41 +81,4 @@ fn merge(
     })?;
     report(singular.into_inner().unwrap_or_else(PoisonError::into_inner), cx);
     Ok(merged)
-}
-
-fn layer(task: &Task<'_>, grams: &[Gram], alpha: f64) -> Result<regression::Merged, FusionError> {
-    let weights = (0..task.experts()).map(|expert| task.expert(expert)).collect::<Result<Vec<_>, _>>()?;
-    for (weight, gram) in weights.iter().zip(grams) {
-        let width = if gram.layout == crate::fusion::Layout::OutIn { weight.columns } else { weight.rows };
-        if gram.size != width || gram.layout != grams[0].layout {
-            let reason = format!("`{}` has {width} inputs, its Gram matrix {}", task.name(), gram.size);
-            return Err(FusionError::Unusable { method: METHOD.name, reason });
-        }
-        if gram.values.iter().any(|x| !x.is_finite()) {
-            return Err(FusionError::NotFinite { tensor: task.name().to_owned() });
-        }
-    }
-    Ok(regression::merge(&weights, &grams.iter().collect::<Vec<_>>(), alpha))
-}
-
-/// The experts' mean.
-fn average(task: &Task<'_>) -> Result<Vec<f64>, FusionError> {
-    let share = 1.0 / task.experts() as f64;
-    let mut mean = vec![0.0; task.row.info.len()];
-    for expert in 0..task.experts() {
-        mean.iter_mut().zip(&task.expert(expert)?.values).for_each(|(mean, x)| *mean += share * x);
-    }
-    Ok(mean)
-}
-
-fn report(mut singular: Vec<(String, f64)>, cx: &mut Context<'_>) {
-    singular.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let Some((worst, ridge)) = singular.first() else { return };
-    let how =
-        if ridge.is_finite() { format!("a ridge of {ridge:.0e} of the mean diagonal") } else { "averaging".to_owned() };
-    cx.tell(News::Warning(format!(
-        "{} layers see fewer directions than they have inputs: solved with a ridge, towards the average \
-         (at most {how}, in `{worst}`); more samples or a smaller α make that needless",
-        singular.len()
-    )));
 }

@@ -26,7 +26,7 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { scaling, quantile } = METHOD.typed(Params::from_set(set))?;
-    agreeing(pool, scaling, quantile, cx).map(Fused::Weights)
+    agreeing(pool, scaling, quantile, None, cx).map(Fused::Weights)
 }
 
 #[cfg(test)]

@@ -75,14 +75,16 @@ impl ClipVit {
         states
     }
 
-    /// Runs the tower and shows `see` what every linear layer is given: the layer, and its inputs `[n, tokens, width]`;
-    /// all tokens count, in the last block too, although only the class token leaves it.
-    pub fn watch(&self, pixels: Tensor<4>, mut see: impl FnMut(Linear, &Tensor<3>)) {
+    /// Runs the tower up to the block `last` and shows `see` what every linear layer is given: the layer, and its inputs
+    /// `[n, tokens, width]`; all tokens count, in the last block too, although only the class token leaves it. What comes
+    /// after the blocks counts as one more.
+    pub fn watch(&self, pixels: Tensor<4>, last: usize, mut see: impl FnMut(Linear, &Tensor<3>)) {
         let mut tokens = self.embed(pixels);
-        for layer in 0..self.config().num_hidden_layers {
+        let blocks = self.config().num_hidden_layers;
+        for layer in 0..blocks.min(last.saturating_add(1)) {
             tokens = self.block(layer, tokens.clone(), tokens, &mut Plain(&mut see));
         }
-        if self.projection().is_some() {
+        if last >= blocks && self.projection().is_some() {
             let [n, _, width] = tokens.dims();
             see(Linear::Projection, &self.pool(tokens).reshape([n, 1, width]));
         }

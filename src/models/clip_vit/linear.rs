@@ -25,6 +25,21 @@ pub enum Linear {
 }
 
 impl Linear {
+    /// Those of block `layer`, in the order in which they are reached.
+    #[must_use]
+    pub fn of_block(layer: usize) -> [Self; 4] {
+        [Self::Attention { layer }, Self::Out { layer }, Self::Fc1 { layer }, Self::Fc2 { layer }]
+    }
+
+    /// The block that it is part of, counted from 0; none for what comes after them.
+    #[must_use]
+    pub fn block(self) -> Option<usize> {
+        match self {
+            Self::Attention { layer } | Self::Out { layer } | Self::Fc1 { layer } | Self::Fc2 { layer } => Some(layer),
+            Self::Projection => None,
+        }
+    }
+
     /// The names of the weights, `[out, in]` in a checkpoint.
     #[must_use]
     pub fn weights(self) -> Vec<String> {
@@ -100,9 +115,7 @@ impl ClipVit {
     /// All of the tower's linear layers, in the order in which they are reached.
     #[must_use]
     pub fn linears(&self) -> Vec<Linear> {
-        let block =
-            |layer| [Linear::Attention { layer }, Linear::Out { layer }, Linear::Fc1 { layer }, Linear::Fc2 { layer }];
-        let blocks = (0..self.config().num_hidden_layers).flat_map(block);
+        let blocks = (0..self.config().num_hidden_layers).flat_map(Linear::of_block);
         blocks.chain(self.projection().map(|_| Linear::Projection)).collect()
     }
 }

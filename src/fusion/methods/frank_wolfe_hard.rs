@@ -1,0 +1,100 @@
+//! Frank-Wolfe merging, hard (Chen et al. 2025): small steps towards the one expert that the loss falls towards most.
+
+use crate::fusion::kernels::frank_wolfe::{broken, corners, cosines, cross_entropy, least, settle};
+use crate::fusion::kernels::space::Space;
+use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
+use crate::params::{ParamSet, choice, float, int, seed};
+
+crate::params! {
+    /// Rounds; each looks at labelled examples of every task and moves once.
+    rounds: usize = int(10, 0, 500, 5).costly();
+    /// The first step's share of the way; later ones are shorter, as 2 / (round + 2).
+    step: f64 = float(0.1, 0.0, 1.0, 0.05).symbol("γ").costly();
+    /// Further factor of every step.
+    scaling: f64 = float(0.3, 0.0, 1.0, 0.05).symbol("λ").costly();
+    /// Coefficient of all task vectors where the way begins.
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    /// Whether one expert is chosen for the whole model, or one for every tensor.
+    granularity: String = choice("task", &["task", "layer"]).costly();
+    /// Labelled validation examples of each task that a round looks at.
+    samples: usize = int(100, 1, 512, 10).costly();
+    /// Seed of the order of examples.
+    seed: u64 = seed(0).costly();
+}
+
+pub static METHOD: Method = Method {
+    id: "frank_wolfe_hard",
+    name: "Frank-Wolfe merging, hard",
+    family: Family::Merging,
+    formula: "θ ← θ + γλ(s − θ), s: the expert with the least cos(∂L/∂θ, s)",
+    summary: "Starts from task arithmetic and goes, round after round, a small step towards the one expert whose weights \
+              point most against the slope of all tasks' loss. Looks at labelled validation examples.",
+    reference: "arXiv:2503.12649",
+    specs: Params::SPECS,
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::Labelled },
+    fuse,
+};
+
+fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+    let params = METHOD.typed(Params::from_set(set))?;
+    let data = METHOD.data(cx)?;
+    let draw = Draw { shown: Shown::Validation, samples: usize::MAX, batch: params.samples, seed: params.seed };
+    let layers = params.granularity == "layer";
+    let space = Space::new(pool, !layers, cx)?;
+    let mut table = space.uniform(params.init);
+    let corners = corners(&space, table.clone(), cx)?;
+    let tasks = space.tasks();
+    cx.phase("adapt", params.rounds, "rounds");
+    let mut done = 0;
+    while done < params.rounds && !cx.is_enough() {
+        let Some(found) = cross_entropy(&space, &table, (data, draw), &tasks, done, cx)? else {
+            if done == 0 {
+                let reason = "the model's answers are not finite before the first round; use a smaller init".to_owned();
+                return Err(FusionError::Unusable { method: METHOD.name, reason });
+            }
+            broken(done, cx);
+            break;
+        };
+        let cosines = cosines(&space, &corners, &found.slope, cx)?;
+        let whole = least(cosines.iter().map(|row| row.iter().sum()));
+        let size = 2.0 / (done as f64 + 2.0) * params.step * params.scaling;
+        for tensor in 0..space.rows.len() {
+            let pick = if layers { least(cosines.iter().map(|row| row[tensor])) } else { whole };
+            for (row, to) in table.iter_mut().zip(&corners[pick].table) {
+                row[tensor] += size * (to[tensor] - row[tensor]);
+            }
+        }
+        done += 1;
+        cx.tell(News::Adapted(space.news(&table, &found.losses, (done, params.rounds), !layers)));
+        cx.advance(1);
+    }
+    settle(done, params.rounds, cx);
+    Ok(Fused::Linear(space.plan(&table)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fusion::testing::{ELEMENTS, assert_close, fused, pool};
+    use crate::params::Value::{Float, Int, Text};
+
+    #[test]
+    fn no_rounds_are_task_arithmetic_and_steps_go_to_the_expert_against_the_slope() {
+        // The pretended loss is ½‖θ‖²: its slope is θ itself.
+        let (a, b) = (vec![1.0; ELEMENTS], vec![-1.0; ELEMENTS]);
+        let pool = pool(Some(&[0.5; ELEMENTS]), &[a, b]);
+        let run = |rounds: i64, granularity: &str| {
+            let given = [
+                ("rounds", Int(rounds)),
+                ("step", Float(1.0)),
+                ("scaling", Float(0.5)),
+                ("granularity", Text(granularity.to_owned())),
+            ];
+            fused("frank_wolfe_hard", &given, &pool)
+        };
+        let start = 0.5 + 0.3 * (0.5 - 1.5);
+        assert_close(&run(0, "task"), &[start; ELEMENTS], 1e-6);
+        for granularity in ["task", "layer"] {
+            assert_close(&run(1, granularity), &[start + 0.5 * (-1.0 - start); ELEMENTS], 1e-6);
+        }
+    }
+}

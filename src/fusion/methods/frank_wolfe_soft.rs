@@ -1,0 +1,120 @@
+//! Frank-Wolfe merging, soft (Chen et al. 2025): towards several experts at once, by as much as makes answers sure.
+
+use crate::fusion::kernels::descent::{Descent, Directions};
+use crate::fusion::kernels::frank_wolfe::{broken, cross_entropy, least, settle};
+use crate::fusion::kernels::space::{Space, Table};
+use crate::fusion::{
+    Calibration, Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown,
+};
+use crate::params::{ParamSet, float, int, seed};
+use std::collections::BTreeSet;
+
+crate::params! {
+    /// Rounds; each chooses experts anew and adapts how far to go towards them.
+    rounds: usize = int(5, 0, 100, 1).costly();
+    /// Steps of Adam in a round; each looks at one batch of every task.
+    steps: usize = int(20, 1, 1000, 10).costly();
+    /// Learning rate of Adam.
+    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    /// Coefficient of all task vectors where the way begins.
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    /// Labelled validation examples of each task by which experts are chosen.
+    samples: usize = int(100, 1, 512, 10).costly();
+    /// Validation inputs of each task in a step.
+    batch: usize = int(16, 1, 512, 8).costly().advanced();
+    /// Seed of the order of examples.
+    seed: u64 = seed(0).costly();
+}
+
+pub static METHOD: Method = Method {
+    id: "frank_wolfe_soft",
+    name: "Frank-Wolfe merging, soft",
+    family: Family::Merging,
+    formula: "θ ← θ + Σ wₛ(s − θ), s: what some task's loss falls towards most, w moved down Σ H(softmax(f_θ(x)))",
+    summary: "Starts from task arithmetic. Each round every task points at the expert that its loss falls towards most, on \
+              labelled validation examples; how far to go towards each of them is then learned layer by layer without labels.",
+    reference: "arXiv:2503.12649",
+    specs: Params::SPECS,
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::Labelled },
+    fuse,
+};
+
+fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+    let params = METHOD.typed(Params::from_set(set))?;
+    let data = METHOD.data(cx)?;
+    let draw = |batch| Draw { shown: Shown::Validation, samples: usize::MAX, batch, seed: params.seed };
+    let space = Space::new(pool, false, cx)?;
+    let tasks = space.tasks();
+    let mut table = space.uniform(params.init);
+    let total = params.rounds * params.steps;
+    cx.phase("adapt", total, "steps");
+    let mut done = 0;
+    while done < params.rounds && !cx.is_enough() {
+        let Some(picks) = picks(&space, &table, (data, draw(params.samples)), done, cx)? else {
+            broken(done, cx);
+            break;
+        };
+        let directions =
+            Directions { along: picks.iter().map(|&pick| towards(pick, &table)).collect(), offset: table.clone() };
+        // FusionBench begins at 1e-8, which is where it is; the first round's 0.3 is where the way begins.
+        let (rate, steps) = (params.rate, params.steps);
+        let descent = Descent { space: &space, data, draw: draw(params.batch), rate, init: 0.0, steps };
+        let mut step = done * steps;
+        let found = descent.run(&directions, &tasks, step, cx, |table, losses, cx| {
+            step += 1;
+            cx.tell(News::Adapted(space.news(table, losses, (step, total), false)));
+            cx.advance(1);
+        })?;
+        let Some(found) = found else {
+            if !cx.is_enough() {
+                broken(done, cx);
+            }
+            break;
+        };
+        table = found;
+        done += 1;
+    }
+    settle(done, params.rounds, cx);
+    Ok(Fused::Linear(space.plan(&table)))
+}
+
+/// The experts that some task's loss falls towards more than towards any other: ⟨∂L/∂θ, θᵢ − θ⟩ is least where
+/// ⟨∂L/∂θ, τᵢ⟩ is. FusionBench lets no two tasks choose the same, so that its choice is always all of them.
+fn picks(
+    space: &Space<'_>,
+    table: &[Vec<f64>],
+    data: (&dyn Calibration, Draw),
+    round: usize,
+    cx: &mut Context<'_>,
+) -> Result<Option<BTreeSet<usize>>, FusionError> {
+    let mut picks = BTreeSet::new();
+    for task in space.tasks() {
+        let Some(found) = cross_entropy(space, table, data, &[task], round, cx)? else { return Ok(None) };
+        let along = space.along(&found.slope, cx)?;
+        picks.insert(least(along.iter().map(|row| row.iter().sum())));
+    }
+    Ok(Some(picks))
+}
+
+/// From where `table` is to an expert.
+fn towards(expert: usize, table: &[Vec<f64>]) -> Table {
+    let row = |(slot, row): (usize, &Vec<f64>)| row.iter().map(|x| f64::from(u8::from(slot == expert)) - x).collect();
+    table.iter().enumerate().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fusion::testing::{ELEMENTS, assert_close, fused, pool};
+    use crate::params::Value::{Float, Int};
+
+    #[test]
+    fn no_rounds_are_task_arithmetic_and_rounds_lower_the_loss() {
+        let (a, b) = (vec![1.0; ELEMENTS], vec![-1.0; ELEMENTS]);
+        let pool = pool(Some(&[0.5; ELEMENTS]), &[a, b]);
+        let run = |rounds: i64| fused("frank_wolfe_soft", &[("rounds", Int(rounds)), ("rate", Float(0.02))], &pool);
+        assert_close(&run(0), &[0.5 + 0.3 * (0.5 - 1.5); ELEMENTS], 1e-6);
+        // The pretended loss is ½‖θ‖², and zero lies between the experts.
+        let size = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>();
+        assert!(size(&run(3)) < size(&run(0)) / 2.0, "{}", size(&run(3)));
+    }
+}
