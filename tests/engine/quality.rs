@@ -35,7 +35,7 @@ fn wait(events: &Receiver<Event>, run: RunId) -> f64 {
 /// `cargo test --release --test engine quality -- --ignored --nocapture`.
 #[test]
 #[ignore = "adapts and evaluates for minutes"]
-fn what_learns_is_better_than_what_does_not_and_mixtures_are_best() {
+fn what_looks_at_data_is_better_than_what_does_not() {
     let zoo = zoo();
     let (engine, events) = start(&zoo);
     let accuracy = |method: &str, given: &[(&str, &str)]| {
@@ -45,13 +45,6 @@ fn what_learns_is_better_than_what_does_not_and_mixtures_are_best() {
         println!("{method} {given:?}: {:.1}", 100.0 * average);
         average
     };
-    let scores = |of: &dyn Fn(&str) -> Option<f64>| {
-        let all: Vec<f64> = zoo.tasks().iter().filter_map(|task| of(&task.id)).collect();
-        all.iter().sum::<f64>() / all.len() as f64
-    };
-    let base = scores(&|task| zoo.scores().base(task, Split::Test));
-    let experts = scores(&|task| zoo.scores().expert(task, Split::Test));
-    let recovered = |accuracy: f64| (accuracy - base) / (experts - base);
     let arithmetic = (2..=8)
         .map(|tenths| accuracy("task_arithmetic", &[("scaling", &format!("{}", f64::from(tenths) / 20.0))]))
         .fold(0.0f64, f64::max);
@@ -61,11 +54,4 @@ fn what_learns_is_better_than_what_does_not_and_mixtures_are_best() {
     assert!(regmean > arithmetic, "RegMean {regmean}, task arithmetic at its best {arithmetic}");
     assert!(layer_wise > task_wise, "layer-wise {layer_wise}, task-wise {task_wise}");
     assert!(layer_wise > arithmetic, "layer-wise {layer_wise}, task arithmetic at its best {arithmetic}");
-    for mixture in MIXTURES {
-        let share = recovered(accuracy(mixture, &[]));
-        assert!(share >= 0.9, "{mixture} recovers {share:.3} of the gap");
-    }
 }
-
-/// Mixtures that recover nine tenths of what lies between base and experts.
-const MIXTURES: &[&str] = &[];

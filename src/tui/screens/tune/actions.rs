@@ -412,7 +412,7 @@ fn look_at(model: &mut Model, corruption: Option<Corruption>, fx: &mut Vec<Effec
         None => model.say("images as they are", false),
         Some(corruption) => {
             model.say(
-                format!("{} on the images that are evaluated; base and experts are of clean ones", corruption.title()),
+                format!("{} on the images that are evaluated; recorded scores of base and experts are of clean ones and left out", corruption.title()),
                 false,
             );
         }

@@ -3,6 +3,7 @@
 use super::verdict;
 use crate::engine::TRANSDUCTIVE;
 use crate::tasks::Split;
+use crate::tui::catalog::Recorded;
 use crate::tui::model::Model;
 use crate::tui::runs::{
     RunState, RunView,
@@ -176,8 +177,8 @@ fn draw_delta(delta: Option<Delta>, old: bool, area: Rect, cx: &mut Cx<'_>) {
 }
 
 fn task(model: &Model, slot: &Slot, at: &Columns, cx: &mut Cx<'_>) {
-    let (tune, theme) = (&model.tune, cx.theme);
-    let recorded = model.catalog.recorded(&slot.task, tune.board.data.split);
+    let theme = cx.theme;
+    let recorded = recorded(model, &slot.task);
     let then = pinned_slot(model, &slot.task);
     let style = if slot.fresh { theme.text } else { theme.dim };
     line(cx, at.name, &slot.task, if slot.score.is_some() { style } else { theme.dim });
@@ -202,14 +203,19 @@ fn pinned_slot<'a>(model: &'a Model, task: &str) -> Option<&'a Slot> {
     pinned.board.slot(task).filter(|_| comparable)
 }
 
+/// Recorded accuracies of base and expert; nothing for corrupted images, on which nobody has evaluated them.
+fn recorded(model: &Model, task: &str) -> Recorded {
+    let data = model.tune.board.data;
+    if data.corruption.is_some() { Recorded::default() } else { model.catalog.recorded(task, data.split) }
+}
+
 /// Recorded accuracies averaged over all tasks: base and experts.
 fn recorded_average(model: &Model) -> Option<(f64, f64)> {
-    let split = model.tune.board.data.split;
     let all: Option<Vec<(f64, f64)>> = model
         .catalog
         .tasks
         .iter()
-        .map(|task| model.catalog.recorded(&task.id, split))
+        .map(|task| recorded(model, &task.id))
         .map(|recorded| recorded.base.zip(recorded.expert))
         .collect();
     let all = all.filter(|all| !all.is_empty())?;
@@ -255,7 +261,7 @@ fn gap_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 
 /// The numbers behind the marks, where there is a second line a task.
 fn details(model: &Model, slot: &Slot, area: Rect, cx: &mut Cx<'_>) {
-    let recorded = model.catalog.recorded(&slot.task, model.tune.board.data.split);
+    let recorded = recorded(model, &slot.task);
     let dim = cx.theme.dim;
     let percent = |x: Option<f64>| x.map_or_else(|| "  - ".to_owned(), |x| format!("{:4.1}", x * 100.0));
     let (base, expert) = (percent(recorded.base), percent(recorded.expert));
