@@ -3,6 +3,7 @@
 //! [`params!`](crate::params!) turns one declaration into a typed struct and a `&'static [Spec]`; everything that
 //! shows, reads or checks a parameter works on the specs and never on a method's own struct.
 
+mod bounds;
 mod error;
 mod macros;
 mod schema;
@@ -11,6 +12,7 @@ mod spec;
 mod suggest;
 mod value;
 
+pub use bounds::Bounds;
 pub use error::ParamError;
 pub use schema::json_schema;
 pub use set::ParamSet;

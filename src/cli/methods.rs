@@ -98,14 +98,20 @@ fn detail(method: &Method) -> String {
 
 fn values(spec: &Spec) -> String {
     let unit = if spec.unit.is_empty() { String::new() } else { format!(" {}", spec.unit) };
+    let bounds = match spec.range() {
+        Some((min, max)) if spec.is_wider_than_slider() => {
+            format!("{} (slider: {min} to {max})", spec.bounds)
+        }
+        _ => spec.bounds.to_string(),
+    };
     match spec.kind {
-        Kind::Float { min, max, .. } => format!("from {min} to {max}{unit}"),
-        Kind::Int { min, max, .. } => format!("whole, from {min} to {max}{unit}"),
+        Kind::Float { .. } => format!("{bounds}{unit}"),
+        Kind::Int { .. } => format!("whole, {bounds}{unit}"),
         Kind::Bool { .. } => "true, false".to_owned(),
         Kind::Choice { options, .. } => options.join(", "),
-        Kind::PerModel { min, max, .. } => format!("from {min} to {max}, one or one per expert"),
-        Kind::PerGroup { min, max, .. } => format!("from {min} to {max}, one, one per expert, or [expert][block]"),
-        Kind::Seed { .. } => "whole, from 0".to_owned(),
+        Kind::PerModel { .. } => format!("{bounds}; one or one per expert"),
+        Kind::PerGroup { .. } => format!("{bounds}; one, one per expert, or [expert][block]"),
+        Kind::Seed { .. } => "whole, 0 or more".to_owned(),
         Kind::Text { .. } => "text".to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 
 mod against;
 mod artifacts;
+mod averages;
 mod plan;
 mod report;
 mod robustness;

@@ -1,5 +1,6 @@
 //! What the engine says. The same events drive the explorer and are the NDJSON of `fusebench run --events`.
 
+use super::Generalization;
 use crate::fusion::{Mixture, PER_TASK, Pool, Storage};
 use crate::params::ParamSet;
 use crate::tasks::{Corruption, Data, Split};
@@ -162,6 +163,9 @@ pub struct Report {
     pub tasks: Vec<TaskReport>,
     /// Unweighted mean over tasks.
     pub average: f64,
+    /// The same over seen and unseen tasks, where there are both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generalization: Option<Generalization>,
     pub split: Split,
     /// What was done to the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use super::evaluate::Evaluation;
 use super::fusing::Fusing;
 use super::lanes::Lanes;
 use super::predictor::{Beside, Predictor};
-use super::{EngineError, Event, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
+use super::{EngineError, Event, Generalization, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
 use crate::fusion::{Context, Examples};
 use crate::params::Value;
@@ -271,7 +271,9 @@ impl Running {
     fn finish_if_complete(&mut self, run: RunId, bench: &mut Bench<'_>) -> Step {
         let Some(tasks) = self.reports.iter().cloned().collect::<Option<Vec<_>>>() else { return Step::More };
         let average = tasks.iter().map(|task| task.accuracy).sum::<f64>() / tasks.len().max(1) as f64;
+        let accuracies = tasks.iter().map(|task| (task.task.as_str(), task.accuracy));
         let report = Report {
+            generalization: Generalization::of(accuracies, |task| self.plan.expert_of(task).is_some()),
             tasks,
             average,
             split: self.plan.data.split,

@@ -20,6 +20,12 @@ pub struct Recipe {
 pub const TRANSDUCTIVE: &str = "transductive";
 
 impl Recipe {
+    /// Whether a task's expert is among those that are combined; it has the task's name.
+    #[must_use]
+    pub fn has_seen(&self, task: &str) -> bool {
+        self.experts.iter().any(|expert| expert == task)
+    }
+
     /// Whether its method looks at test inputs.
     #[must_use]
     pub fn is_transductive(&self) -> bool {

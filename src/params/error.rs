@@ -1,13 +1,14 @@
 //! What can be wrong with a parameter, in words that name it and say what would be right.
 
+use super::Bounds;
 use thiserror::Error;
 
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ParamError {
     #[error("unknown parameter `{name}`{}", suggestion(.closest.as_deref()))]
     Unknown { name: String, closest: Option<String> },
-    #[error("`{name}` = {value} is outside {min}..={max}")]
-    OutOfRange { name: String, value: f64, min: f64, max: f64 },
+    #[error("`{name}` = {value} is out of bounds ({bounds})")]
+    OutOfBounds { name: String, value: f64, bounds: Bounds },
     #[error("`{name}` must be {expected}, got {got}")]
     WrongType { name: String, expected: String, got: String },
     #[error("`{name}` = \"{value}\" is not one of {}{}", .options.join(", "), suggestion(.closest.as_deref()))]
@@ -26,7 +27,7 @@ impl ParamError {
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. }
-            | Self::OutOfRange { name, .. }
+            | Self::OutOfBounds { name, .. }
             | Self::WrongType { name, .. }
             | Self::NotAChoice { name, .. }
             | Self::WrongLength { name, .. } => name,

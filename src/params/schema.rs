@@ -11,24 +11,35 @@ pub fn json_schema(specs: &[Spec]) -> Json {
 }
 
 fn property(spec: &Spec) -> Json {
-    let number = |min: f64, max: f64| json!({ "type": "number", "minimum": min, "maximum": max });
+    let number = || bounded("number", spec);
     let mut schema = match spec.kind {
-        Kind::Float { min, max, .. } => number(min, max),
-        Kind::Int { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Float { .. } => number(),
+        Kind::Int { .. } => bounded("integer", spec),
         Kind::Bool { .. } => json!({ "type": "boolean" }),
         Kind::Choice { options, .. } => json!({ "enum": options }),
         Kind::Text { .. } => json!({ "type": "string" }),
         Kind::Seed { .. } => json!({ "type": "integer", "minimum": 0 }),
-        Kind::PerModel { min, max, .. } => {
-            json!({ "anyOf": [number(min, max), { "type": "array", "items": number(min, max) }] })
-        }
-        Kind::PerGroup { min, max, .. } => {
-            let row = json!({ "type": "array", "items": number(min, max) });
-            json!({ "anyOf": [number(min, max), row, { "type": "array", "items": row }] })
+        Kind::PerModel { .. } => json!({ "anyOf": [number(), { "type": "array", "items": number() }] }),
+        Kind::PerGroup { .. } => {
+            let row = json!({ "type": "array", "items": number() });
+            json!({ "anyOf": [number(), row, { "type": "array", "items": row }] })
         }
     };
     schema["description"] =
         Json::from(if spec.unit.is_empty() { spec.help.to_owned() } else { format!("{} ({})", spec.help, spec.unit) });
     schema["default"] = json!(Value::default_of(spec));
+    schema
+}
+
+/// Numbers of a type within the parameter's bounds; whole ones are written as such.
+fn bounded(kind: &str, spec: &Spec) -> Json {
+    let number = |x: f64| if kind == "integer" { json!(x as i64) } else { json!(x) };
+    let mut schema = json!({ "type": kind });
+    if let Some(min) = spec.bounds.lower() {
+        schema[if spec.bounds.open { "exclusiveMinimum" } else { "minimum" }] = number(min);
+    }
+    if let Some(max) = spec.bounds.upper() {
+        schema["maximum"] = number(max);
+    }
     schema
 }

@@ -19,7 +19,7 @@ impl ParamSet {
     /// Defaults overlaid with `given`, everything checked.
     ///
     /// # Errors
-    /// Unknown names, wrong types, values out of range.
+    /// Unknown names, wrong types, values out of bounds.
     pub fn checked<'a>(specs: &[Spec], given: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Self, ParamError> {
         let mut set = Self::defaults(specs);
         for (name, value) in given {
@@ -31,7 +31,7 @@ impl ParamSet {
     /// Replaces one value.
     ///
     /// # Errors
-    /// Unknown name, wrong type, out of range; the set is unchanged then.
+    /// Unknown name, wrong type, out of bounds; the set is unchanged then.
     pub fn set(&mut self, specs: &[Spec], name: &str, value: Value) -> Result<(), ParamError> {
         let spec = find(specs, name)?;
         self.0.insert(name.to_owned(), value.checked(spec)?);
@@ -41,7 +41,7 @@ impl ParamSet {
     /// Replaces one value given as text, as `--set` and the exact-entry field do.
     ///
     /// # Errors
-    /// Unknown name, wrong type, out of range; the set is unchanged then.
+    /// Unknown name, wrong type, out of bounds; the set is unchanged then.
     pub fn set_text(&mut self, specs: &[Spec], name: &str, text: &str) -> Result<(), ParamError> {
         let spec = find(specs, name)?;
         self.0.insert(name.to_owned(), Value::parse(spec, text)?);
@@ -83,7 +83,8 @@ impl ParamSet {
 }
 
 impl Spec {
-    /// `value` moved by `steps` slider steps (negative: down), kept in range and on the step grid.
+    /// `value` moved by `steps` slider steps (negative: down), kept in the slider's range and on its grid. A number
+    /// that a recipe has outside of the range moves towards it, or stays.
     ///
     /// Choices and flags cycle; a seed counts up and down.
     #[must_use]
@@ -96,7 +97,8 @@ impl Spec {
             }
             (Kind::Seed { .. }, Value::Int(n)) => Value::Int(n.saturating_add(steps).max(0)),
             (Kind::Int { min, max, step, .. }, Value::Int(n)) => {
-                Value::Int(n.saturating_add(steps.saturating_mul(*step)).clamp(*min, *max))
+                let moved = n.saturating_add(steps.saturating_mul(*step));
+                Value::Int(moved.clamp((*min).min(*n), (*max).max(*n)))
             }
             (_, Value::Float(x)) => Value::Float(self.nudge_number(*x, steps)),
             (_, Value::List(list)) => Value::List(list.iter().map(|&x| self.nudge_number(x, steps)).collect()),
@@ -108,7 +110,8 @@ impl Spec {
         }
     }
 
-    /// One number moved by `steps` slider steps: the slider of a single expert or block.
+    /// One number moved by `steps` slider steps: the slider of a single expert or block. From outside of the range, no
+    /// further out.
     #[must_use]
     pub fn nudge_number(&self, x: f64, steps: i64) -> f64 {
         let (Some((min, max)), Some(step)) = (self.range(), self.step()) else { return x };
@@ -117,7 +120,7 @@ impl Spec {
             Kind::Float { scale: Scale::Logarithmic, .. } => x.max(min) * 10f64.powf(steps as f64 / 5.0),
             _ => ((x / step).round() + steps as f64) * step,
         };
-        tidy(moved).clamp(min, max)
+        tidy(moved).clamp(min.min(x), max.max(x))
     }
 }
 
@@ -131,7 +134,7 @@ fn find<'a>(specs: &'a [Spec], name: &str) -> Result<&'a Spec, ParamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{PerGroup, PerModel, choice, flag, float, per_group, per_model, seed};
+    use crate::params::{PerGroup, PerModel, choice, flag, float, int, per_group, per_model, seed};
 
     crate::params! {
         /// Coefficient of the summed task vectors.
@@ -168,9 +171,9 @@ mod tests {
         let mut set = set();
         let error = |set: &mut ParamSet, name, text| set.set_text(Params::SPECS, name, text).unwrap_err().to_string();
         assert_eq!(error(&mut set, "scalling", "1"), "unknown parameter `scalling`, did you mean `scaling`?");
-        assert_eq!(error(&mut set, "scaling", "9"), "`scaling` = 9 is outside 0..=2");
-        assert_eq!(error(&mut set, "scaling", "NaN"), "`scaling` = NaN is outside 0..=2");
-        assert_eq!(error(&mut set, "scaling", "much"), "`scaling` must be a number in 0..=2, got much");
+        assert_eq!(error(&mut set, "scaling", "9"), "`scaling` = 9 is out of bounds (0..=2)");
+        assert_eq!(error(&mut set, "scaling", "NaN"), "`scaling` = NaN is out of bounds (0..=2)");
+        assert_eq!(error(&mut set, "scaling", "much"), "`scaling` must be a number (0..=2), got much");
         assert_eq!(
             error(&mut set, "merge", "meen"),
             "`merge` = \"meen\" is not one of sum, mean, max, did you mean `mean`?"
@@ -202,6 +205,38 @@ mod tests {
         assert_eq!(scaling.nudge(&value, 1000), Value::Float(2.0));
         assert_eq!(Params::SPECS[1].nudge(&Value::Text("sum".into()), -1), Value::Text("max".into()));
         assert_eq!(Params::SPECS[2].nudge(&Value::Bool(true), 1), Value::Bool(false));
+    }
+
+    #[test]
+    fn what_is_valid_reaches_beyond_the_slider() {
+        let wide = float(0.3, -1.0, 2.0, 0.05).unbounded().named("wide", "");
+        let weights = per_model(1.0, 0.0, 2.0, 0.1).at_least(0.0).named("weights", "");
+        let share = float(0.2, 0.1, 0.9, 0.05).above(0.0).up_to(1.0).named("share", "");
+        let rank = int(32, 1, 64, 8).at_least(1.0).named("rank", "");
+        let valid = [(&wide, "-7.5"), (&weights, "[9, 0]"), (&share, "1"), (&share, "0.001"), (&rank, "4096")];
+        for (spec, text) in valid {
+            assert!(Value::parse(spec, text).is_ok(), "{} = {text}", spec.name);
+        }
+        let error = |spec, text| Value::parse(spec, text).unwrap_err().to_string();
+        assert_eq!(error(&wide, "inf"), "`wide` = inf is out of bounds (finite)");
+        assert_eq!(error(&weights, "[1, -0.5]"), "`weights` = -0.5 is out of bounds (0 or more)");
+        assert_eq!(error(&share, "0"), "`share` = 0 is out of bounds (above 0, up to 1)");
+        assert_eq!(error(&rank, "0"), "`rank` = 0 is out of bounds (1 or more)");
+
+        // A slider that stands outside of its range stays there until it is moved, and moves inwards only.
+        assert_eq!(wide.range(), Some((-1.0, 2.0)));
+        for (x, steps, expected) in [(3.0, 0, 3.0), (3.0, 1, 3.0), (3.0, -2, 2.9), (3.0, -99, -1.0), (-4.0, 1, -3.95)] {
+            assert_eq!(wide.nudge(&Value::Float(x), steps), Value::Float(expected), "{x} by {steps}");
+        }
+        assert_eq!(rank.nudge(&Value::Int(100), 1), Value::Int(100));
+        assert_eq!(rank.nudge(&Value::Int(100), -1), Value::Int(92));
+
+        let schema = crate::params::json_schema(&[wide, weights, share, rank]);
+        let of = |name: &str, key: &str| schema["properties"][name][key].clone();
+        assert_eq!((of("wide", "minimum"), of("wide", "maximum")), (().into(), ().into()));
+        assert_eq!(schema["properties"]["weights"]["anyOf"][1]["items"]["minimum"], 0.0);
+        assert_eq!((of("share", "exclusiveMinimum"), of("share", "maximum")), (0.0.into(), 1.0.into()));
+        assert_eq!((of("rank", "minimum"), of("rank", "maximum")), (1.into(), ().into()));
     }
 
     #[test]

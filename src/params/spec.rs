@@ -1,4 +1,6 @@
-//! The declaration of one parameter: kind, range, default, unit, help.
+//! The declaration of one parameter: kind, range, bounds, default, unit, help.
+
+use super::Bounds;
 
 /// How a slider moves through its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,10 @@ pub struct Spec {
     pub unit: &'static str,
     /// One line of help.
     pub help: &'static str,
+    /// What it holds, and the range that its slider offers.
     pub kind: Kind,
+    /// Which numbers are valid in a recipe; at least what the slider offers.
+    pub bounds: Bounds,
     pub cost: Cost,
     /// Hidden until a person asks for all parameters.
     pub advanced: bool,
@@ -82,7 +87,42 @@ pub struct Spec {
 
 impl Spec {
     const fn new(kind: Kind) -> Self {
-        Self { name: "", symbol: "", unit: "", help: "", kind, cost: Cost::Live, advanced: false }
+        let bounds = match kind {
+            Kind::Float { min, max, .. } | Kind::PerModel { min, max, .. } | Kind::PerGroup { min, max, .. } => {
+                Bounds { min, max, open: false }
+            }
+            Kind::Int { min, max, .. } => Bounds { min: min as f64, max: max as f64, open: false },
+            Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } | Kind::Text { .. } => Bounds::FINITE,
+        };
+        Self { name: "", symbol: "", unit: "", help: "", kind, bounds, cost: Cost::Live, advanced: false }
+    }
+
+    /// Every finite number is valid: the range is the slider's alone.
+    #[must_use]
+    pub const fn unbounded(mut self) -> Self {
+        self.bounds = Bounds::FINITE;
+        self
+    }
+
+    /// Every number from `min` on is valid.
+    #[must_use]
+    pub const fn at_least(mut self, min: f64) -> Self {
+        self.bounds = Bounds { min, ..Bounds::FINITE };
+        self
+    }
+
+    /// Every number greater than `min` is valid.
+    #[must_use]
+    pub const fn above(mut self, min: f64) -> Self {
+        self.bounds = Bounds { min, open: true, ..Bounds::FINITE };
+        self
+    }
+
+    /// No number greater than `max` is valid; after [`above`](Self::above) or [`at_least`](Self::at_least).
+    #[must_use]
+    pub const fn up_to(mut self, max: f64) -> Self {
+        self.bounds.max = max;
+        self
     }
 
     #[must_use]
@@ -131,7 +171,8 @@ impl Spec {
         if self.symbol.is_empty() { self.name } else { self.symbol }
     }
 
-    /// Smallest and largest allowed number, for the kinds that are numbers.
+    /// Smallest and largest number that the slider offers, for the kinds that are numbers; [`bounds`](Self::bounds) may
+    /// reach further.
     #[must_use]
     pub fn range(&self) -> Option<(f64, f64)> {
         match self.kind {
@@ -141,6 +182,12 @@ impl Spec {
             Kind::Int { min, max, .. } => Some((min as f64, max as f64)),
             Kind::Bool { .. } | Kind::Choice { .. } | Kind::Seed { .. } | Kind::Text { .. } => None,
         }
+    }
+
+    /// Whether numbers are valid that the slider does not offer.
+    #[must_use]
+    pub fn is_wider_than_slider(&self) -> bool {
+        self.range().is_some_and(|(min, max)| self.bounds.min < min || self.bounds.max > max)
     }
 
     /// Fine slider step, for the kinds that are numbers.
@@ -154,7 +201,8 @@ impl Spec {
     }
 }
 
-/// A real number in `min..=max`, moved by `step`.
+/// A real number in `min..=max`, moved by `step`. The builder methods of [`Spec`] say whether numbers outside of the
+/// slider's range are valid; they are not unless told so.
 #[must_use]
 pub const fn float(default: f64, min: f64, max: f64, step: f64) -> Spec {
     Spec::new(Kind::Float { min, max, step, default, scale: Scale::Linear })

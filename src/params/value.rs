@@ -34,7 +34,7 @@ impl Value {
     /// Reads a value as a person writes it: `0.3`, `true`, `mean`, `0.1,0.2,0.3`, `[[0.1, 0.2], [0.3, 0.4]]`.
     ///
     /// # Errors
-    /// When the text is not of the parameter's kind, or out of range.
+    /// When the text is not of the parameter's kind, or out of bounds.
     pub fn parse(spec: &Spec, text: &str) -> Result<Self, ParamError> {
         let text = text.trim();
         let value = match spec.kind {
@@ -56,19 +56,17 @@ impl Value {
     /// The same value in the spec's own type, or the reason why it does not fit.
     ///
     /// # Errors
-    /// Wrong type, out of range, not a known choice.
+    /// Wrong type, out of bounds, not a known choice.
     pub fn checked(self, spec: &Spec) -> Result<Self, ParamError> {
         let wrong = |value: &Self| ParamError::WrongType {
             name: spec.name.to_owned(),
-            expected: expected(&spec.kind),
+            expected: expected(spec),
             got: value.to_string(),
         };
         match (&spec.kind, self) {
             (Kind::Float { .. }, Self::Int(n)) => Self::Float(n as f64).checked(spec),
-            (Kind::Float { min, max, .. }, Self::Float(x)) => in_range(spec, x, *min, *max).map(Self::Float),
-            (Kind::Int { min, max, .. }, Self::Int(n)) => {
-                in_range(spec, n as f64, *min as f64, *max as f64).map(|_| Self::Int(n))
-            }
+            (Kind::Float { .. }, Self::Float(x)) => in_bounds(spec, x).map(Self::Float),
+            (Kind::Int { .. }, Self::Int(n)) => in_bounds(spec, n as f64).map(|_| Self::Int(n)),
             (Kind::Seed { .. }, Self::Int(n)) if n >= 0 => Ok(Self::Int(n)),
             (Kind::Bool { .. }, Self::Bool(b)) => Ok(Self::Bool(b)),
             (Kind::Text { .. }, Self::Text(text)) => Ok(Self::Text(text)),
@@ -84,15 +82,13 @@ impl Value {
                 })
             }
             (Kind::PerModel { .. } | Kind::PerGroup { .. }, Self::Int(n)) => Self::Float(n as f64).checked(spec),
-            (Kind::PerModel { min, max, .. } | Kind::PerGroup { min, max, .. }, Self::Float(x)) => {
-                in_range(spec, x, *min, *max).map(Self::Float)
-            }
-            (Kind::PerModel { min, max, .. } | Kind::PerGroup { min, max, .. }, Self::List(list)) => {
-                list.iter().try_for_each(|&x| in_range(spec, x, *min, *max).map(drop))?;
+            (Kind::PerModel { .. } | Kind::PerGroup { .. }, Self::Float(x)) => in_bounds(spec, x).map(Self::Float),
+            (Kind::PerModel { .. } | Kind::PerGroup { .. }, Self::List(list)) => {
+                list.iter().try_for_each(|&x| in_bounds(spec, x).map(drop))?;
                 Ok(Self::List(list))
             }
-            (Kind::PerGroup { min, max, .. }, Self::Table(table)) => {
-                table.iter().flatten().try_for_each(|&x| in_range(spec, x, *min, *max).map(drop))?;
+            (Kind::PerGroup { .. }, Self::Table(table)) => {
+                table.iter().flatten().try_for_each(|&x| in_bounds(spec, x).map(drop))?;
                 Ok(Self::Table(table))
             }
             (_, value) => Err(wrong(&value)),
@@ -135,11 +131,12 @@ pub(super) fn tidy(x: f64) -> f64 {
     (x * 1e9).round() / 1e9
 }
 
-fn in_range(spec: &Spec, value: f64, min: f64, max: f64) -> Result<f64, ParamError> {
-    if value.is_finite() && (min..=max).contains(&value) {
+fn in_bounds(spec: &Spec, value: f64) -> Result<f64, ParamError> {
+    let bounds = spec.bounds;
+    if bounds.contains(value) {
         Ok(value)
     } else {
-        Err(ParamError::OutOfRange { name: spec.name.to_owned(), value, min, max })
+        Err(ParamError::OutOfBounds { name: spec.name.to_owned(), value, bounds })
     }
 }
 
@@ -151,15 +148,16 @@ fn parse_numbers(text: &str) -> Value {
     serde_json::from_str(&bracketed).unwrap_or_else(|_| Value::Text(text.to_owned()))
 }
 
-fn expected(kind: &Kind) -> String {
-    match kind {
-        Kind::Float { min, max, .. } => format!("a number in {min}..={max}"),
-        Kind::Int { min, max, .. } => format!("a whole number in {min}..={max}"),
+fn expected(spec: &Spec) -> String {
+    let bounds = spec.bounds;
+    match spec.kind {
+        Kind::Float { .. } => format!("a number ({bounds})"),
+        Kind::Int { .. } => format!("a whole number ({bounds})"),
         Kind::Bool { .. } => "true or false".to_owned(),
         Kind::Choice { options, .. } => format!("one of {}", options.join(", ")),
-        Kind::PerModel { min, max, .. } => format!("a number in {min}..={max}, or a list with one per expert"),
-        Kind::PerGroup { min, max, .. } => {
-            format!("a number in {min}..={max}, a list with one per expert, or a table [expert][block]")
+        Kind::PerModel { .. } => format!("a number ({bounds}), or a list with one per expert"),
+        Kind::PerGroup { .. } => {
+            format!("a number ({bounds}), a list with one per expert, or a table [expert][block]")
         }
         Kind::Seed { .. } => "a whole number, zero or more".to_owned(),
         Kind::Text { .. } => "text".to_owned(),

@@ -22,7 +22,7 @@ fn the_report_has_fusionbench_s_keys_and_adds_up() {
     let mut sum = 0.0;
     for task in &tasks {
         let result = &report[task];
-        assert_eq!(keys(result), ["accuracy", "loss", "n", "correct", "low", "high", "base", "expert"]);
+        assert_eq!(keys(result), ["accuracy", "loss", "n", "correct", "low", "high", "base", "expert", "seen"]);
         let number = |key: &str| result[key].as_f64().unwrap();
         assert_eq!(result["n"], 8);
         assert!((number("accuracy") - number("correct") / 8.0).abs() < 1e-12, "{task}: {result}");
@@ -58,6 +58,50 @@ fn a_result_that_needs_the_task_says_so_in_every_form() {
     }
     assert!(stdout(&["methods"]).contains("one model per task"));
     assert!(json(&["run", "ties", "--limit", "8", "--json"])["fusebench"].get("per_task").is_none());
+}
+
+#[test]
+fn tasks_without_an_expert_are_averaged_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display().to_string();
+    for method in ["generalization-1", "emr", "smile"] {
+        let experts = ["animals", "optdigits", "letters", "scripts", "emoji", "clipart"];
+        let mut args = vec!["run", method, "--limit", "8", "--json", "--out", &out];
+        let list = experts.join(",");
+        if method != "generalization-1" {
+            args.extend(["--experts", &list]);
+        }
+        let report = json(&args);
+        let accuracy = |value: &Json| value["accuracy"].as_f64().unwrap();
+        let mean = |wanted: bool| {
+            let tasks: Vec<String> = tasks().into_iter().filter(|task| report[task]["seen"] == wanted).collect();
+            assert_eq!(tasks.len(), if wanted { 6 } else { 2 }, "{method}");
+            tasks.iter().map(|task| accuracy(&report[task])).sum::<f64>() / tasks.len() as f64
+        };
+        let average = &report["average"];
+        let (seen, unseen) = (accuracy(&average["seen"]), accuracy(&average["unseen"]));
+        assert!((seen - mean(true)).abs() < 1e-12 && (unseen - mean(false)).abs() < 1e-12, "{method}: {average}");
+        assert!((accuracy(average) - (6.0 * seen + 2.0 * unseen) / 8.0).abs() < 1e-12, "{method}: {average}");
+        assert_eq!(report["fusebench"]["recipe"]["experts"], Json::from(experts.to_vec()), "{method}");
+
+        let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
+        let row = |start: &str| csv.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{csv}"));
+        assert!(row("mnist,").ends_with(",false") && row("emoji,").ends_with(",true"), "{csv}");
+        assert!(row("seen average,").contains(&format!(",{seen},")), "{csv}");
+        assert!(row("unseen average,").contains(&format!(",{unseen},")), "{csv}");
+        assert!(row("average,").contains(&format!(",{},", accuracy(average))), "{csv}");
+    }
+    // What was merged is in the recipe.
+    let again = stdout(&["run", &format!("{out}/recipe.toml"), "--limit", "8"]);
+    for start in
+        ["mnist (unseen) ", "fashion (unseen) ", "seen average ", "unseen average ", "average ", "note: unseen"]
+    {
+        assert_eq!(again.lines().filter(|line| line.starts_with(start)).count(), 1, "{start}: {again}");
+    }
+    assert_eq!(again.matches("(unseen)").count(), 2, "{again}");
+    // Everybody's expert is there: one average, as ever.
+    let whole = json(&["run", "simple_average", "--limit", "8", "--json"]);
+    assert!(whole["average"].get("seen").is_none() && whole["mnist"]["seen"] == true, "{whole}");
 }
 
 #[test]
@@ -121,7 +165,7 @@ fn out_leaves_a_folder_that_reproduces_itself() {
         }
     }
     let csv = String::from_utf8(read("results.csv")).unwrap();
-    assert_eq!(csv.lines().next().unwrap(), "task,split,corruption,accuracy,loss,n,correct,low,high,base,expert");
+    assert_eq!(csv.lines().next().unwrap(), "task,split,corruption,accuracy,loss,n,correct,low,high,base,expert,seen");
     assert_eq!(csv.lines().count(), 9);
 
     let recipe = format!("{out}/recipe.toml");

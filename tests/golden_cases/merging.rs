@@ -6,7 +6,7 @@ use crate::documents;
 use crate::near_tie::TaskVectors;
 use fusebench::cancel::Cancel;
 use fusebench::fusion::{self, Context, Fused, LinearPlan, MaskSource, Origin, methods::model_stock};
-use fusebench::params::{ParamError, ParamSet, Value};
+use fusebench::params::{ParamSet, Value};
 use fusebench::weights::{Checkpoint, DType, StateDict};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ enum Ours {
         id: &'static str,
         params: Vec<(&'static str, Value)>,
     },
-    /// One coefficient an expert; for what lies outside our sliders' ranges too.
+    /// One coefficient an expert.
     Coefficients(Origin, Vec<f64>),
     /// `[expert][tensor]`, tensors in the base's order.
     PerTensor(Vec<Vec<f32>>),
@@ -220,15 +220,8 @@ fn fuse(ours: &Ours, inputs: &Inputs, masks: Option<&dyn MaskSource>) -> Result<
     let fused = match ours {
         Ours::Method { id, params } => {
             let method = fusion::find(id).map_err(|error| error.to_string())?;
-            match ParamSet::checked(method.specs, params.iter().cloned()) {
-                Ok(set) => method.run(&set, pool, &mut cx),
-                Err(ParamError::OutOfRange { .. }) if linear(id, params, inputs).is_some() => {
-                    let (origin, lambdas) = linear(id, params, inputs).unwrap_or((Origin::Zero, vec![]));
-                    let lambdas: Vec<f32> = lambdas.iter().map(|&lambda| lambda as f32).collect();
-                    Ok(Fused::Linear(LinearPlan::uniform(origin, pool, &lambdas)))
-                }
-                Err(error) => return Err(error.to_string()),
-            }
+            let set = ParamSet::checked(method.specs, params.iter().cloned()).map_err(|error| error.to_string())?;
+            method.run(&set, pool, &mut cx)
         }
         Ours::Coefficients(origin, lambdas) => {
             let lambdas: Vec<f32> = lambdas.iter().map(|&lambda| lambda as f32).collect();
@@ -251,20 +244,6 @@ fn fuse(ours: &Ours, inputs: &Inputs, masks: Option<&dyn MaskSource>) -> Result<
         }
         Fused::PerTask(_) => Err("one model per task".to_owned()),
         Fused::Ensemble(_) | Fused::Mixture(_) => Err("not one set of weights".to_owned()),
-    }
-}
-
-/// The coefficients of methods whose sliders do not reach as far as the formula does.
-fn linear(id: &str, params: &[(&'static str, Value)], inputs: &Inputs) -> Option<(Origin, Vec<f64>)> {
-    let get = |name: &str| params.iter().find(|(param, _)| *param == name).map(|(_, value)| value);
-    match (id, get("scaling"), get("weights")) {
-        ("task_arithmetic", Some(Value::Float(x)), _) => Some((Origin::Base, vec![*x; inputs.experts.len()])),
-        ("task_wise", Some(Value::List(list)), _) => Some((Origin::Base, list.clone())),
-        ("weighted_average", _, Some(Value::List(list))) => {
-            let sum: f64 = if get("normalize") == Some(&Value::Bool(true)) { list.iter().sum() } else { 1.0 };
-            Some((Origin::Zero, list.iter().map(|weight| weight / sum).collect()))
-        }
-        _ => None,
     }
 }
 

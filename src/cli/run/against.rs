@@ -20,10 +20,17 @@ struct Row<'a> {
     adjusted: f64,
 }
 
-/// The difference of the averages, and half the width of its 95 % interval.
+/// Both averages over the same tasks, and half the width of their difference's 95 % interval.
 struct Average {
-    difference: f64,
+    first: f64,
+    second: f64,
     margin: f64,
+}
+
+impl Average {
+    fn difference(&self) -> f64 {
+        self.first - self.second
+    }
 }
 
 fn rows<'a>(first: &'a Report, second: &'a Report) -> Vec<Row<'a>> {
@@ -39,11 +46,28 @@ fn rows<'a>(first: &'a Report, second: &'a Report) -> Vec<Row<'a>> {
     rows
 }
 
-fn average(rows: &[Row<'_>]) -> Average {
+fn average(rows: &[Row<'_>], pick: impl Fn(&str) -> bool) -> Average {
+    let rows: Vec<&Row<'_>> = rows.iter().filter(|row| pick(&row.first.task)).collect();
     let n = rows.len().max(1) as f64;
-    let difference = rows.iter().map(|row| row.first.accuracy - row.second.accuracy).sum::<f64>() / n;
+    let mean = |of: fn(&Row<'_>) -> f64| rows.iter().map(|row| of(row)).sum::<f64>() / n;
     let variance: f64 = rows.iter().map(|row| row.paired.variance(row.first.n)).sum();
-    Average { difference, margin: margin(variance) / n }
+    Average {
+        first: mean(|row| row.first.accuracy),
+        second: mean(|row| row.second.accuracy),
+        margin: margin(variance) / n,
+    }
+}
+
+/// By name: over all tasks, and before them over seen and unseen ones where both recipes have the same of both.
+fn averages(first: &Report, second: &Report, rows: &[Row<'_>]) -> Vec<(&'static str, Average)> {
+    let both = first.generalization.as_ref();
+    let both =
+        both.filter(|both| second.generalization.as_ref().is_some_and(|other| other.unseen_tasks == both.unseen_tasks));
+    let apart = both.map(|both| {
+        let of = |seen: bool| average(rows, |task| both.is_seen(task) == seen);
+        [("seen average", of(true)), ("unseen average", of(false))]
+    });
+    apart.into_iter().flatten().chain([("average", average(rows, |_| true))]).collect()
 }
 
 /// What `against` holds in the report of the first.
@@ -60,18 +84,24 @@ pub fn json(first: &Outcome, second: &Outcome) -> Json {
         });
         (row.first.task.clone(), entry)
     };
-    let Average { difference, margin } = average(&rows);
-    json!({
-        "recipe": second.job.recipe,
-        "transductive": second.job.recipe.is_transductive(),
-        "average": {
-            "accuracy": second.report.average,
+    let means = averages(&first.report, &second.report, &rows).into_iter().map(|(name, average)| {
+        let (difference, margin) = (average.difference(), average.margin);
+        let entry = json!({
+            "accuracy": average.second,
             "difference": difference,
             "low": difference - margin,
             "high": difference + margin,
-        },
+        });
+        (name.replace(' ', "_"), entry)
+    });
+    let means: Map<String, Json> = means.collect();
+    let mut json = json!({
+        "recipe": second.job.recipe,
+        "transductive": second.job.recipe.is_transductive(),
         "tasks": rows.iter().map(row).collect::<Map<_, _>>(),
-    })
+    });
+    means.into_iter().for_each(|(name, entry)| json[name] = entry);
+    json
 }
 
 /// One row a task, in per cent.
@@ -91,17 +121,19 @@ pub fn table(first: &Outcome, second: &Outcome) -> String {
             if row.adjusted < SIGNIFICANT { "*".to_owned() } else { String::new() },
         ]);
     }
-    let Average { difference, margin } = average(&rows);
-    columns.row([
-        "average".to_owned(),
-        percent(first.report.average),
-        percent(second.report.average),
-        format!("{:+.1} ±{:.1}", 100.0 * difference, 100.0 * margin),
-        String::new(),
-        String::new(),
-        String::new(),
-        if difference.abs() > margin { "*".to_owned() } else { String::new() },
-    ]);
+    for (name, average) in averages(&first.report, &second.report, &rows) {
+        let (difference, margin) = (average.difference(), average.margin);
+        columns.row([
+            name.to_owned(),
+            percent(average.first),
+            percent(average.second),
+            format!("{:+.1} ±{:.1}", 100.0 * difference, 100.0 * margin),
+            String::new(),
+            String::new(),
+            String::new(),
+            if difference.abs() > margin { "*".to_owned() } else { String::new() },
+        ]);
+    }
     let mut text = String::new();
     let _ = write!(
         text,
@@ -143,6 +175,7 @@ mod tests {
         Report {
             tasks,
             average,
+            generalization: None,
             split: crate::tasks::Split::Test,
             corruption: None,
             complete: true,
@@ -163,9 +196,21 @@ mod tests {
         let rows = rows(&first, &second);
         assert_eq!(rows.iter().map(|row| row.first.task.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert!(rows[0].adjusted < 1e-4 && rows[1].adjusted > 0.9);
-        let average = average(&rows);
+        let average = average(&rows, |_| true);
         // 20 of 100 and 1 of 100, a side each.
         let expected = 1.959_964 * ((20.0 - 4.0) / 1e4f64 + (1.0 - 0.01) / 1e4).sqrt() / 2.0;
-        assert!((average.difference - 0.105).abs() < 1e-12 && (average.margin - expected).abs() < 1e-6);
+        assert!((average.difference() - 0.105).abs() < 1e-12 && (average.margin - expected).abs() < 1e-6);
+        let apart = |mut report: Report| {
+            let tasks: Vec<_> = report.tasks.iter().map(|task| (task.task.clone(), task.accuracy)).collect();
+            let tasks = tasks.iter().map(|(task, share)| (task.as_str(), *share));
+            report.generalization = crate::engine::Generalization::of(tasks, |task| task == "a");
+            report
+        };
+        let [first, second] = [first.clone(), second.clone()].map(apart);
+        let names = |second| averages(&first, second, &rows).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(names(&second), ["seen average", "unseen average", "average"]);
+        assert_eq!(names(&report(Vec::new())), ["average"], "the other has seen other tasks");
+        let [(_, seen), (_, unseen), _] = &averages(&first, &second, &rows)[..] else { panic!() };
+        assert!((seen.difference() - 0.2).abs() < 1e-12 && (unseen.difference() - 0.01).abs() < 1e-12);
     }
 }

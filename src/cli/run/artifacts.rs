@@ -1,7 +1,7 @@
 //! What `--out` leaves behind: report, table, recipe and charts. Every file is written beside its name and then renamed,
 //! so a folder never holds half of one.
 
-use super::report::Reference;
+use super::averages::{Reference, averages, named};
 use super::{Outcome, plan::Plan};
 use crate::cancel::Cancel;
 use crate::charts::{self, Bars, ChartError, Heatmap, Line, Lines, Mark, Series};
@@ -60,21 +60,21 @@ fn recipe(outcomes: &[Outcome]) -> Result<String, CliError> {
     Ok(Preset::from_job(&best.job)?.to_toml())
 }
 
-/// One row a task, or a value and a task.
+/// One row a task, or a value and a task; below them the averages, where seen and unseen tasks have their own.
 fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
     let swept = plan.sweep.as_ref().map(|sweep| sweep.name.as_str());
     let swept = swept.or((!plan.seeds.is_empty()).then_some("seed"));
     let mut header: Vec<String> = swept.map(str::to_owned).into_iter().collect();
     header.extend(
-        ["task", "split", "corruption", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert"]
+        ["task", "split", "corruption", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert", "seen"]
             .map(String::from),
     );
+    let recorded = |score: Option<f64>| score.map_or_else(String::new, |score| score.to_string());
     let mut rows = Vec::new();
     for outcome in outcomes {
         let report = &outcome.report;
         for task in &report.tasks {
             let (low, high) = metrics::wilson(task.correct, task.n);
-            let recorded = |score: Option<f64>| score.map_or_else(String::new, |score| score.to_string());
             let mut row: Vec<String> = outcome.value.map(|value| value.to_string()).into_iter().collect();
             let corruption = report.corruption.map_or_else(String::new, |corruption| corruption.to_string());
             row.extend([task.task.clone(), report.split.to_string(), corruption]);
@@ -82,6 +82,19 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
             row.extend([task.n.to_string(), task.correct.to_string(), low.to_string(), high.to_string()]);
             row.push(recorded(zoo.scores().base(&task.task, report.split)));
             row.push(recorded(zoo.scores().expert(&task.task, report.split)));
+            row.push(outcome.job.recipe.has_seen(&task.task).to_string());
+            rows.push(row);
+        }
+        // Without unseen tasks there is one average, which everybody takes from the rows.
+        for average in averages(zoo, report).iter().filter(|_| report.generalization.is_some()) {
+            let mut row: Vec<String> = outcome.value.map(|value| value.to_string()).into_iter().collect();
+            let corruption = report.corruption.map_or_else(String::new, |corruption| corruption.to_string());
+            row.extend([average.title().to_owned(), report.split.to_string(), corruption]);
+            row.extend([average.accuracy.to_string(), average.loss.to_string(), average.n.to_string()]);
+            row.extend([(); 3].map(|()| String::new()));
+            let reference = average.reference;
+            row.extend([reference.map(|known| known.base), reference.map(|known| known.expert)].map(recorded));
+            row.push(String::new());
             rows.push(row);
         }
     }
@@ -91,27 +104,43 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
 fn bars(zoo: &Zoo, outcome: &Outcome) -> Bars {
     let report = &outcome.report;
     let (scores, split) = (zoo.scores(), report.split);
-    let reference = Reference::of(zoo, report);
-    let recorded = |name: &str, score: &dyn Fn(&str) -> Option<f64>, average: Option<f64>| Series {
+    let averages = averages(zoo, report);
+    let recorded = |name: &str, score: &dyn Fn(&str) -> Option<f64>, average: fn(Reference) -> f64| Series {
         name: name.to_owned(),
-        values: report.tasks.iter().map(|task| score(&task.task)).chain([average]).collect(),
+        values: report
+            .tasks
+            .iter()
+            .map(|task| score(&task.task))
+            .chain(averages.iter().map(|known| known.reference.map(average)))
+            .collect(),
         reference: true,
         ..Series::default()
     };
+    let accuracies = report.tasks.iter().map(|task| task.accuracy);
     let fused = Series {
         name: format!("{}{}", method_name(outcome), if report.per_task.is_some() { " (task known)" } else { "" }),
-        values: report.tasks.iter().map(|task| Some(task.accuracy)).chain([Some(report.average)]).collect(),
+        values: accuracies.chain(averages.iter().map(|average| average.accuracy)).map(Some).collect(),
         // An average over tasks is no share of anything, so it has no such interval.
-        intervals: report.tasks.iter().map(|task| Some(metrics::wilson(task.correct, task.n))).chain([None]).collect(),
+        intervals: report
+            .tasks
+            .iter()
+            .map(|task| Some(metrics::wilson(task.correct, task.n)))
+            .chain(averages.iter().map(|_| None))
+            .collect(),
         reference: false,
     };
     Bars {
         title: format!("{}, {}{}", super::table::recipe_line(outcome), super::table::on(report), note(outcome)),
-        categories: report.tasks.iter().map(|task| task.task.clone()).chain(["average".to_owned()]).collect(),
+        categories: report
+            .tasks
+            .iter()
+            .map(|task| task.task.clone())
+            .chain(averages.iter().map(|average| average.title().to_owned()))
+            .collect(),
         series: vec![
-            recorded("base", &|task| scores.base(task, split), reference.map(|reference| reference.base)),
+            recorded("base", &|task| scores.base(task, split), |known| known.base),
             fused,
-            recorded("expert", &|task| scores.expert(task, split), reference.map(|reference| reference.expert)),
+            recorded("expert", &|task| scores.expert(task, split), |known| known.expert),
         ],
         y_label: String::new(),
     }
@@ -130,7 +159,12 @@ fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
         points: outcomes.iter().filter_map(|outcome| Some((outcome.value?, share(outcome)?))).collect(),
         bold,
     };
-    let mut series = vec![line("average", true, &|outcome| Some(outcome.report.average))];
+    let average = |outcome: &Outcome, name: &str| {
+        named(&outcome.report).into_iter().find(|(known, _)| *known == name).map(|(_, share)| share)
+    };
+    let averages = outcomes.first().map(|first| named(&first.report)).unwrap_or_default();
+    let mut series: Vec<Line> =
+        averages.iter().map(|(name, _)| line(name, true, &|outcome| average(outcome, name))).collect();
     let tasks = outcomes.first().map_or(&[][..], |first| &first.report.tasks);
     for (at, task) in tasks.iter().enumerate() {
         series.push(line(&task.task, false, &|outcome| outcome.report.tasks.get(at).map(|task| task.accuracy)));

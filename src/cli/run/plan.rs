@@ -55,7 +55,7 @@ impl Plan {
         }
         let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
         let seeds = args.seeds.map_or_else(|| Ok(Vec::new()), |count| seeds(&preset, count))?;
-        let against = args.against.as_deref().map(|name| against(name, args)).transpose()?;
+        let against = args.against.as_deref().map(|name| against(name, args, &preset)).transpose()?;
         let corruptions = if corruptions.len() > 1 { corruptions } else { Vec::new() };
         if against.is_some() && !corruptions.is_empty() {
             return Err(CliError::input("two recipes are tested on one kind of images")
@@ -141,11 +141,11 @@ fn seeds(preset: &Preset, count: u16) -> Result<Vec<u64>, CliError> {
     Ok((0..u64::from(count)).map(|at| first + at).collect())
 }
 
-/// Another preset, with the same experts where they are named.
-fn against(name: &str, args: &Run) -> Result<Preset, CliError> {
+/// Another preset, with the experts of the first unless it names its own and the command line none.
+fn against(name: &str, args: &Run, first: &Preset) -> Result<Preset, CliError> {
     let mut preset = Preset::resolve(name)?;
-    if !args.experts.is_empty() {
-        preset.set_experts(&args.experts);
+    if let Some(experts) = first.experts().filter(|_| preset.experts().is_none() || !args.experts.is_empty()) {
+        preset.set_experts(&experts);
     }
     Ok(preset)
 }
@@ -251,7 +251,7 @@ mod tests {
             ("scaling=0:x:1", "`x` is not a number"),
             ("scaling=0:nan:1", "`nan` is not a number"),
             ("scalling=0:1:0.1", "did you mean `scaling`?"),
-            ("scaling=0:100:10", "is outside"),
+            ("scaling=0:1e40:1e39", "is out of bounds (finite)"),
             ("ties.scaling=0:1:0.1", "`ties` is another method"),
             ("tiess.scaling=0:1:0.1", "`tiess` is not a method"),
         ] {

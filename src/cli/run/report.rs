@@ -1,8 +1,10 @@
 //! The JSON report: FusionBench's keys, so that its users' scripts go on working, and ours beside them.
 //!
 //! `model_info`, one key a task, and `average` are FusionBench's; what it does not know stands under further keys in
-//! the same objects (`n`, `correct`, `low`, `high`, `base`, `expert`) and under `fusebench`.
+//! the same objects (`n`, `correct`, `low`, `high`, `base`, `expert`, `seen`) and under `fusebench`. Where experts of some
+//! tasks are not in the recipe, `average` has `seen` and `unseen` beside the mean over all.
 
+use super::averages::{Average, Reference, averages};
 use super::{Outcome, plan::Sweep};
 use crate::cli::error::CliError;
 use crate::engine::{MixtureReport, PerTaskReport, Report, TaskReport};
@@ -12,64 +14,17 @@ use crate::weights::TensorInfo;
 use crate::zoo::Zoo;
 use serde_json::{Map, Value as Json, json};
 
-/// What a report is compared with: unweighted means over its tasks, where every task has a recorded score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reference {
-    pub base: f64,
-    pub expert: f64,
-}
-
-impl Reference {
-    pub fn of(zoo: &Zoo, report: &Report) -> Option<Self> {
-        let mean = |score: &dyn Fn(&str) -> Option<f64>| -> Option<f64> {
-            let scores: Vec<f64> = report.tasks.iter().map(|task| score(&task.task)).collect::<Option<_>>()?;
-            (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
-        };
-        let scores = zoo.scores();
-        Some(Self {
-            base: mean(&|task| scores.base(task, report.split))?,
-            expert: mean(&|task| scores.expert(task, report.split))?,
-        })
-    }
-
-    /// Which share of the way from the base to the experts the fused model covers.
-    #[must_use]
-    pub fn gap_recovered(&self, average: f64) -> Option<f64> {
-        let gap = self.expert - self.base;
-        (gap > 0.0).then(|| (average - self.base) / gap)
-    }
-
-    /// As [`Reference::gap_recovered`] of a report. Recorded scores are of whole splits as they are: a part of one, or
-    /// corrupted images, cannot be held against them.
-    pub fn gap_of(zoo: &Zoo, report: &Report) -> Option<f64> {
-        Self::of(zoo, report).filter(|_| report.complete && report.corruption.is_none())?.gap_recovered(report.average)
-    }
-}
-
-/// Mean loss over tasks.
-fn average_loss(report: &Report) -> f64 {
-    report.tasks.iter().map(|task| task.loss).sum::<f64>() / report.tasks.len().max(1) as f64
-}
-
 /// The report of one run.
 pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
     let Outcome { job, report, .. } = outcome;
     let mut json = Map::new();
     json.insert("model_info".to_owned(), model_info(zoo, outcome));
     for task in &report.tasks {
-        json.insert(task.task.clone(), task_json(zoo, task, report.split));
+        let mut entry = task_json(zoo, task, report.split);
+        entry["seen"] = json!(job.recipe.has_seen(&task.task));
+        json.insert(task.task.clone(), entry);
     }
-    let reference = Reference::of(zoo, report);
-    json.insert(
-        "average".to_owned(),
-        json!({
-            "accuracy": report.average,
-            "loss": average_loss(report),
-            "base": reference.map(|reference| reference.base),
-            "expert": reference.map(|reference| reference.expert),
-            "gap_recovered": Reference::gap_of(zoo, report),
-        }),
-    );
+    json.insert("average".to_owned(), average_json(zoo, report));
     let mut about = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "zoo": zoo.fingerprint(),
@@ -90,6 +45,27 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
     }
     json.insert("fusebench".to_owned(), about);
     Json::Object(json)
+}
+
+/// The mean over all tasks, and below it those over seen and unseen ones, where there are both.
+fn average_json(zoo: &Zoo, report: &Report) -> Json {
+    let whole = report.complete && report.corruption.is_none();
+    let one = |average: &Average| {
+        let reference = average.reference;
+        json!({
+            "accuracy": average.accuracy,
+            "loss": average.loss,
+            "base": reference.map(|reference| reference.base),
+            "expert": reference.map(|reference| reference.expert),
+            "gap_recovered": reference.filter(|_| whole).and_then(|known| known.gap_recovered(average.accuracy)),
+        })
+    };
+    let averages = averages(zoo, report);
+    let (all, apart) = averages.split_last().map_or((Json::Null, &[][..]), |(all, apart)| (one(all), apart));
+    apart.iter().fold(all, |mut json, average| {
+        json[average.over] = one(average);
+        json
+    })
 }
 
 /// What has to be said of a result with one model per task; sizes in bytes.
@@ -132,6 +108,7 @@ pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, Cli
         json!({
             "value": outcome.value,
             "average": outcome.report.average,
+            "generalization": outcome.report.generalization,
             "gap_recovered": Reference::gap_of(zoo, &outcome.report),
             "tasks": outcome.report.tasks.iter().map(accuracy).collect::<Map<_, _>>(),
         })
@@ -196,17 +173,4 @@ fn model_info(zoo: &Zoo, outcome: &Outcome) -> Json {
     };
     // Of several models, only one at a time is in use.
     json!({ "trainable_params": all, "all_params": all, "trainable_percentage": 1.0, "name": recipe.method })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gap_is_what_lies_between_base_and_experts() {
-        let reference = Reference { base: 0.5, expert: 0.9 };
-        assert!((reference.gap_recovered(0.7).unwrap() - 0.5).abs() < 1e-12);
-        assert!(reference.gap_recovered(0.4).unwrap() < 0.0);
-        assert_eq!(Reference { base: 0.5, expert: 0.5 }.gap_recovered(0.7), None);
-    }
 }

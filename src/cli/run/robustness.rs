@@ -1,7 +1,7 @@
 //! One recipe on images as they are and corrupted, in the form of the paper's tables.
 
 use super::Outcome;
-use super::report::Reference;
+use super::averages::{Reference, named};
 use crate::cli::output::Columns;
 use crate::engine::Report;
 use crate::zoo::Zoo;
@@ -21,6 +21,7 @@ pub fn json(zoo: &Zoo, outcomes: &[Outcome]) -> Json {
             "images": name(report),
             "corruption": report.corruption,
             "average": report.average,
+            "generalization": report.generalization,
             "tasks": tasks.collect::<Map<_, _>>(),
         })
     };
@@ -45,16 +46,18 @@ pub fn json(zoo: &Zoo, outcomes: &[Outcome]) -> Json {
     })
 }
 
-/// One row a kind of images, one column a task, in per cent.
+/// One row a kind of images, one column a task and average, in per cent.
 pub fn table(title: &str, outcomes: &[Outcome]) -> String {
     let Some(first) = outcomes.first() else { return String::new() };
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     let tasks = first.report.tasks.iter().map(|task| task.task.clone());
     let mut columns = Columns::default();
-    columns.cells(["images".to_owned()].into_iter().chain(tasks).chain(["average".to_owned()]).collect());
+    let averages = named(&first.report).into_iter().map(|(name, _)| name.to_owned());
+    columns.cells(["images".to_owned()].into_iter().chain(tasks).chain(averages).collect());
     for Outcome { report, .. } in outcomes {
         let cells = report.tasks.iter().map(|task| percent(task.accuracy));
-        columns.cells([name(report)].into_iter().chain(cells).chain([percent(report.average)]).collect());
+        let averages = named(report).into_iter().map(|(_, share)| percent(share));
+        columns.cells([name(report)].into_iter().chain(cells).chain(averages).collect());
     }
     format!("{title}\n\n{}\n", columns.render())
 }

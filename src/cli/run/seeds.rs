@@ -1,7 +1,7 @@
 //! The same recipe with several seeds: what of a result is the method, and what is luck.
 
 use super::Outcome;
-use super::report::Reference;
+use super::averages::{Reference, named};
 use crate::cli::output::Columns;
 use crate::zoo::Zoo;
 use serde_json::{Map, Value as Json, json};
@@ -40,7 +40,7 @@ impl Spread {
     }
 }
 
-/// Each task's accuracies over the seeds, then the averages'.
+/// Each task's accuracies over the seeds, then the averages', of seen and unseen tasks first where there are both.
 fn spreads(outcomes: &[Outcome]) -> Vec<(String, Spread)> {
     let Some(first) = outcomes.first() else { return Vec::new() };
     let of = |task: &str| -> Vec<f64> {
@@ -48,8 +48,11 @@ fn spreads(outcomes: &[Outcome]) -> Vec<(String, Spread)> {
         tasks.filter(|report| report.task == task).map(|report| report.accuracy).collect()
     };
     let tasks = first.report.tasks.iter().map(|report| (report.task.clone(), Spread::of(&of(&report.task))));
-    let averages: Vec<f64> = outcomes.iter().map(|outcome| outcome.report.average).collect();
-    tasks.chain([("average".to_owned(), Spread::of(&averages))]).collect()
+    let averages = named(&first.report).into_iter().enumerate().map(|(at, (name, _))| {
+        let values: Vec<f64> = outcomes.iter().filter_map(|outcome| Some(named(&outcome.report).get(at)?.1)).collect();
+        (name.to_owned(), Spread::of(&values))
+    });
+    tasks.chain(averages).collect()
 }
 
 /// `seeds`, one entry each; `spread`, one a task and of the average.
@@ -59,6 +62,7 @@ pub fn json(zoo: &Zoo, outcomes: &[Outcome]) -> Json {
         json!({
             "seed": outcome.value,
             "average": outcome.report.average,
+            "generalization": outcome.report.generalization,
             "gap_recovered": Reference::gap_of(zoo, &outcome.report),
             "tasks": tasks.collect::<Map<_, _>>(),
         })

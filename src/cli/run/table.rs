@@ -1,7 +1,8 @@
 //! The result for people: one row a task, or one row a value of a sweep.
 
+use super::averages::{self, Reference, averages, named};
 use super::plan::{Plan, Sweep};
-use super::report::{Reference, best};
+use super::report::best;
 use super::{Outcome, against, robustness, seeds};
 use crate::cli::output::Columns;
 use crate::engine::{Report, TRANSDUCTIVE};
@@ -30,8 +31,9 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
         let (base, expert) =
             (zoo.scores().base(&task.task, report.split), zoo.scores().expert(&task.task, report.split));
         let (low, high) = metrics::wilson(task.correct, task.n);
+        let unseen = report.generalization.as_ref().is_some_and(|both| !both.is_seen(&task.task));
         columns.row([
-            task.task.clone(),
+            format!("{}{}", task.task, if unseen { " (unseen)" } else { "" }),
             percent(base),
             percent(Some(task.accuracy)),
             percent(expert),
@@ -40,17 +42,18 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
             task.n.to_string(),
         ]);
     }
-    let reference = Reference::of(zoo, report);
-    let base = reference.map(|reference| reference.base);
-    columns.row([
-        "average".to_owned(),
-        percent(base),
-        percent(Some(report.average)),
-        percent(reference.map(|reference| reference.expert)),
-        difference(base, report.average),
-        String::new(),
-        report.tasks.iter().map(|task| task.n).sum::<u64>().to_string(),
-    ]);
+    for average in averages(zoo, report) {
+        let base = average.reference.map(|reference| reference.base);
+        columns.row([
+            average.title().to_owned(),
+            percent(base),
+            percent(Some(average.accuracy)),
+            percent(average.reference.map(|reference| reference.expert)),
+            difference(base, average.accuracy),
+            String::new(),
+            average.n.to_string(),
+        ]);
+    }
     let mut text = format!("{}\n\n{}\n", title(outcome), columns.render());
     if let Some(share) = Reference::gap_of(zoo, report) {
         let _ = writeln!(text, "gap recovered: {:.1} % of the way from the base to the experts", 100.0 * share);
@@ -60,17 +63,18 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
 
 fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
     let Some(best) = best(outcomes) else { return String::new() };
-    let mut columns = Columns::with_header([sweep.name.as_str(), "average", "gap recovered", ""]);
+    let mut columns = Columns::default();
+    let averages = named(&best.report).into_iter().map(|(name, _)| name);
+    let header = [sweep.name.as_str()].into_iter().chain(averages).chain(["gap recovered", ""]);
+    columns.cells(header.map(str::to_owned).collect());
     for outcome in outcomes {
         let report = &outcome.report;
         let gap = Reference::gap_of(zoo, report);
         let mark = if std::ptr::eq(outcome, best) { "best" } else { "" };
-        columns.row([
-            outcome.value.map_or_else(String::new, |value| value.to_string()),
-            percent(Some(report.average)),
-            gap.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
-            mark.to_owned(),
-        ]);
+        let value = outcome.value.map_or_else(String::new, |value| value.to_string());
+        let gap = gap.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        let averages = named(report).into_iter().map(|(_, share)| percent(Some(share)));
+        columns.cells([value].into_iter().chain(averages).chain([gap, mark.to_owned()]).collect());
     }
     let method = fusion::find(&best.job.recipe.method).map_or(best.job.recipe.method.as_str(), |method| method.name);
     let mut text = format!(
@@ -118,6 +122,9 @@ fn footer(outcomes: &[Outcome]) -> String {
     }
     if outcomes.iter().any(|outcome| outcome.report.corruption.is_some()) {
         text.push_str("note: scores of base and experts, and what methods look at, are of images as they are\n");
+    }
+    if let Some(unseen) = averages::note(outcomes) {
+        let _ = writeln!(text, "note: {unseen}");
     }
     if let Some(models) = outcomes.iter().find_map(|outcome| outcome.report.per_task.as_ref()) {
         let _ = writeln!(text, "note: {}", models.summary());

@@ -87,12 +87,29 @@ fn the_base_is_treated_as_mergekit_does() {
 }
 
 #[test]
+fn numbers_beyond_the_sliders_are_mergekits_too() {
+    let text = "merge_method: ties\nbase_model: base\nmodels:\n  - {model: a, parameters: {weight: 7.5, density: 1}}\n  \
+                - {model: b, parameters: {weight: -6, density: 0.01}}\nparameters: {lambda: -1.2}\n";
+    let ties = plain(text);
+    let value = |name: &str| ties.params.get(name).cloned().unwrap();
+    assert_eq!(value("weight"), Value::List(vec![7.5, -6.0]));
+    assert_eq!(value("density"), Value::List(vec![1.0, 0.01]));
+    assert_eq!(value("lambda"), Value::Float(-1.2));
+    let slerp = "merge_method: slerp\nbase_model: a\nmodels: [{model: a}, {model: b}]\nparameters: {t: 1.5}\n";
+    assert_eq!(plain(slerp).params.get("t"), Some(&Value::Float(1.5)));
+    // FusionBench's, of whose scaling factors no slider has an end.
+    let fusion_bench = "method: {_target_: fusion_bench.method.TaskArithmeticAlgorithm, scaling_factor: 4}\nmodelpool:\n  \
+                        models: {_pretrained_: base, a: a, b: b}\n";
+    assert_eq!(plain(fusion_bench).params.get("scaling"), Some(&Value::Float(4.0)));
+}
+
+#[test]
 fn complaints_have_line_column_and_suggestion() {
     let start = "merge_method: ties\nbase_model: base\n";
     let models = "models:\n  - model: a\n    parameters:\n      weight: 0.5\n";
     for (text, expected) in [
         (format!("{start}{models}      densty: 1\n"), "m.yml:7:7: unknown key `densty`, did you mean `density`?"),
-        (format!("{start}{models}      density: 7\n"), "m.yml:7:7: `density` = 7 is outside 0..=1"),
+        (format!("{start}{models}      density: 7\n"), "m.yml:7:7: `density` = 7 is out of bounds (0..=1)"),
         (format!("{start}{models}      density: much\n"), "m.yml:7:7: `density` must be a number"),
         (format!("{start}{models}      density: 1e999\n"), "m.yml:7:16: `density` must be a number that is not infinite"),
         (format!("{start}{models}      density: []\n"), "m.yml:7:16: `density` must be a value"),

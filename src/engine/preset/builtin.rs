@@ -101,6 +101,8 @@ builtin! {
     "compression/bitdelta"
     "compression/magnitude_diff_pruning"
     "mixing/smile"
+    "generalization/generalization-1"
+    "generalization/generalization-2"
 }
 
 /// The preset named in full (`merging/ties`) or in short (`ties`).

@@ -253,8 +253,11 @@ mod tests {
                 format!("{method}[method.params]\nscalling = 0.3\n"),
                 "p.toml:4:1: unknown parameter `scalling`, did you mean `scaling`?",
             ),
-            (format!("{method}[method.params]\nscaling = \"x\"\n"), "p.toml:4:11: `scaling` must be a number in "),
-            (format!("{method}[method.params]\nscaling = 99\n"), "p.toml:4:11: `scaling` = 99 is outside "),
+            (format!("{method}[method.params]\nscaling = \"x\"\n"), "p.toml:4:11: `scaling` must be a number (finite)"),
+            (
+                format!("{method}[method.params]\nscaling = -inf\n"),
+                "p.toml:4:11: `scaling` = -inf is out of bounds (finite)",
+            ),
             (format!("{method}[evalute]\n"), "p.toml:3:2: unknown key `evalute`, did you mean `evaluate`?"),
             (format!("{method}[evaluate]\nlimt = 3\n"), "p.toml:4:1: unknown key `limt`, did you mean `limit`?"),
             (

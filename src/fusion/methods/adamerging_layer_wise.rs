@@ -9,7 +9,7 @@ crate::params! {
     /// What has a coefficient of its own: every tensor, as in the paper, or every block, as sliders have.
     per: String = choice("tensor", &["tensor", "block"]).costly();
     /// Learning rate of Adam.
-    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     ..adaptation: adaptation::Params;
 }
 

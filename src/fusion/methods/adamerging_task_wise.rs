@@ -7,7 +7,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Learning rate of Adam.
-    rate: f64 = float(3e-3, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(3e-3, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     ..adaptation: adaptation::Params;
 }
 

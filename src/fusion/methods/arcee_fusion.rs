@@ -10,7 +10,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// How far above the median importance a change must be, in interquartile ranges; mergekit's is 1.5.
-    reach: f32 = float(1.5, 0.0, 10.0, 0.1);
+    reach: f32 = float(1.5, 0.0, 10.0, 0.1).at_least(0.0);
 }
 
 pub static METHOD: Method = Method {

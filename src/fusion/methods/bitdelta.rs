@@ -11,7 +11,7 @@ use crate::weights::TensorInfo;
 
 crate::params! {
     /// Coefficient of every matrix's mean change: 1 is BitDelta's start, which distillation on data would refine.
-    scaling: f32 = float(1.0, 0.0, 3.0, 0.05).symbol("λ");
+    scaling: f32 = float(1.0, 0.0, 3.0, 0.05).unbounded().symbol("λ");
     /// Everything but the compressed matrices: as each expert has it (BitDelta), or as the base has it.
     rest: String = choice("expert", &["expert", "base"]);
     /// Which tensors are compressed, by name (`*` stands for anything); if empty, the weights of all linear layers.

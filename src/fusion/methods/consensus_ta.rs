@@ -7,11 +7,11 @@ use crate::params::{ParamSet, PerModel, float, int, per_model};
 
 crate::params! {
     /// Coefficient of the summed task vectors.
-    scaling: f32 = float(0.3, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ");
     /// Weights that fewer tasks than this want stay as the base has them; 2 drops what is selfish, 0 nothing.
-    k: usize = int(2, 0, 64, 1).symbol("k");
+    k: usize = int(2, 0, 64, 1).at_least(0.0).symbol("k");
     /// How much larger than the others' a task's change must be for the task to want it.
-    threshold: PerModel = per_model(0.4, 0.0, 2.0, 0.05);
+    threshold: PerModel = per_model(0.4, 0.0, 2.0, 0.05).at_least(0.0);
 }
 
 pub static METHOD: Method = Method {

@@ -16,7 +16,7 @@ crate::params! {
     /// Scale what is kept of each tensor to the tensor's ℓ₁ norm before.
     rescale: bool = flag(true);
     /// Coefficient of the merged task vector.
-    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).symbol("λ");
+    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("λ");
     /// Seed of the random masks.
     seed: u64 = seed(0);
 }

@@ -14,15 +14,15 @@ use faer::{Accum, Mat, Par};
 
 crate::params! {
     /// Length that every task vector is given in every matrix.
-    scaling: f64 = float(0.07, 0.0, 1.0, 0.01).symbol("λ").costly();
+    scaling: f64 = float(0.07, 0.0, 1.0, 0.01).unbounded().symbol("λ").costly();
     /// Share of the largest changes that each expert keeps.
-    density: f64 = float(0.3, 0.001, 1.0, 0.05).symbol("K").costly();
+    density: f64 = float(0.3, 0.001, 1.0, 0.05).above(0.0).up_to(1.0).symbol("K").costly();
     /// The shared directions that the correction must not touch are the rank divided by this.
-    subspace: usize = int(6, 1, 64, 1).costly();
+    subspace: usize = int(6, 1, 64, 1).at_least(1.0).costly();
     /// Steps of Adam for each matrix.
-    steps: usize = int(400, 0, 2000, 50).costly();
+    steps: usize = int(400, 0, 2000, 50).at_least(0.0).up_to(1e6).costly();
     /// Learning rate of Adam.
-    rate: f64 = float(1e-4, 1e-7, 1e-1, 1e-5).logarithmic().costly().advanced();
+    rate: f64 = float(1e-4, 1e-7, 1e-1, 1e-5).above(0.0).logarithmic().costly().advanced();
     /// Which matrices, by name (`*` stands for anything); if empty, the weights of all linear layers.
     tensors: String = text("").advanced();
 }

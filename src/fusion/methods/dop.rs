@@ -23,9 +23,9 @@ crate::params! {
     /// How slowly: the share of the old balance at each step.
     decay: f64 = float(0.999, 0.0, 1.0, 0.001).symbol("β").costly().advanced();
     /// Steps of Adam for each linear layer and expert.
-    steps: usize = int(200, 0, 2000, 20).costly();
+    steps: usize = int(200, 0, 2000, 20).at_least(0.0).up_to(1e6).costly();
     /// Learning rate of Adam.
-    rate: f64 = float(1e-4, 1e-7, 1e-1, 1e-5).logarithmic().costly().advanced();
+    rate: f64 = float(1e-4, 1e-7, 1e-1, 1e-5).above(0.0).logarithmic().costly().advanced();
     /// Share of the sum of singular values that the projections keep.
     energy: f64 = float(0.99999, 0.0, 1.0, 0.01).symbol("ε").costly().advanced();
     /// On which side of the weights: outputs (u), inputs (v) or both.

@@ -5,7 +5,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// How far to go beyond the fine-tuned model, as a share of its distance from the base.
-    extrapolation: f32 = float(0.1, -1.0, 2.0, 0.05).symbol("α");
+    extrapolation: f32 = float(0.1, -1.0, 2.0, 0.05).unbounded().symbol("α");
 }
 
 pub static METHOD: Method = Method {

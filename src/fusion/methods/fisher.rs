@@ -15,9 +15,9 @@ crate::params! {
     /// Weigh experts so that all matrices are equally large.
     normalize: bool = flag(true);
     /// What each expert counts beside its matrix.
-    weights: PerModel = per_model(1.0, 0.0, 10.0, 0.1).symbol("w").advanced();
+    weights: PerModel = per_model(1.0, 0.0, 10.0, 0.1).at_least(0.0).symbol("w").advanced();
     /// Added to every entry, so that weights which no answer depends on are averaged.
-    floor: f64 = float(1e-6, 1e-12, 1.0, 1e-6).logarithmic().advanced();
+    floor: f64 = float(1e-6, 1e-12, 1.0, 1e-6).above(0.0).logarithmic().advanced();
     /// Tensors that stay as the base has them, by name; `*` stands for anything.
     exclude: String = text("").advanced();
     ..draw: draw::Params;

@@ -7,17 +7,17 @@ use crate::params::{ParamSet, choice, float, int, seed};
 
 crate::params! {
     /// Rounds; each looks at labelled examples of every task and moves once.
-    rounds: usize = int(10, 0, 500, 5).costly();
+    rounds: usize = int(10, 0, 500, 5).at_least(0.0).up_to(1e6).costly();
     /// The first step's share of the way; later ones are shorter, as 2 / (round + 2).
     step: f64 = float(0.1, 0.0, 1.0, 0.05).symbol("γ").costly();
     /// Further factor of every step.
-    scaling: f64 = float(0.3, 0.0, 1.0, 0.05).symbol("λ").costly();
+    scaling: f64 = float(0.3, 0.0, 1.0, 0.05).unbounded().symbol("λ").costly();
     /// Coefficient of all task vectors where the way begins.
-    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ₀").costly();
     /// Whether one expert is chosen for the whole model, or one for every tensor.
     granularity: String = choice("task", &["task", "layer"]).costly();
     /// Labelled validation examples of each task that a round looks at.
-    samples: usize = int(100, 1, 512, 10).costly();
+    samples: usize = int(100, 1, 512, 10).at_least(1.0).costly();
     /// Seed of the order of examples.
     seed: u64 = seed(0).costly();
 }

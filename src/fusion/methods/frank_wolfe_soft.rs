@@ -11,17 +11,17 @@ use std::collections::BTreeSet;
 
 crate::params! {
     /// Rounds; each chooses experts anew and adapts how far to go towards them.
-    rounds: usize = int(5, 0, 100, 1).costly();
+    rounds: usize = int(5, 0, 100, 1).at_least(0.0).up_to(1e6).costly();
     /// Steps of Adam in a round; each looks at one batch of every task.
-    steps: usize = int(20, 1, 1000, 10).costly();
+    steps: usize = int(20, 1, 1000, 10).at_least(1.0).up_to(1e6).costly();
     /// Learning rate of Adam.
-    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     /// Coefficient of all task vectors where the way begins.
-    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ₀").costly();
     /// Labelled validation examples of each task by which experts are chosen.
-    samples: usize = int(100, 1, 512, 10).costly();
+    samples: usize = int(100, 1, 512, 10).at_least(1.0).costly();
     /// Validation inputs of each task in a step.
-    batch: usize = int(16, 1, 512, 8).costly().advanced();
+    batch: usize = int(16, 1, 512, 8).at_least(1.0).costly().advanced();
     /// Seed of the order of examples.
     seed: u64 = seed(0).costly();
 }

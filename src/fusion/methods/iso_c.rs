@@ -8,7 +8,7 @@ use crate::params::{ParamSet, float, text};
 
 crate::params! {
     /// Coefficient of the merged task vector; the published results use 1.5.
-    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).symbol("α");
+    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("α");
     /// Tensors that are averaged instead, by name; `*` stands for anything.
     exclude: String = text("").advanced();
 }

@@ -9,7 +9,7 @@ use faer::Mat;
 
 crate::params! {
     /// Coefficient of the merged task vector; the published results use 1.5.
-    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).symbol("α");
+    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("α");
     /// Share of a matrix's directions that come from the summed task vector; the tasks divide the others.
     common: f64 = float(0.8, 0.0, 1.0, 0.05);
     /// Tensors that are averaged instead, by name; `*` stands for anything.

@@ -7,9 +7,9 @@ use crate::params::{ParamSet, float, int};
 
 crate::params! {
     /// Steps towards the mean at most.
-    max_iter: usize = int(10, 1, 1000, 1);
+    max_iter: usize = int(10, 1, 1000, 1).at_least(1.0).up_to(1e6);
     /// Angles, steps and norms up to this count as zero.
-    tol: f64 = float(1e-5, 1e-12, 0.1, 1e-5).logarithmic().advanced();
+    tol: f64 = float(1e-5, 1e-12, 0.1, 1e-5).above(0.0).logarithmic().advanced();
 }
 
 pub static METHOD: Method = Method {

@@ -10,13 +10,13 @@ use faer::Mat;
 
 crate::params! {
     /// Coefficient of the merged task vector.
-    scaling: f64 = float(0.6, -1.0, 3.0, 0.05).symbol("λ");
+    scaling: f64 = float(0.6, -1.0, 3.0, 0.05).unbounded().symbol("λ");
     /// Share of the largest entries that each expert keeps in each tensor.
-    density: f64 = float(0.3, 0.001, 1.0, 0.05).symbol("k");
+    density: f64 = float(0.3, 0.001, 1.0, 0.05).above(0.0).up_to(1.0).symbol("k");
     /// How the kept entries are combined.
     merge: String = choice("mean", &["mean", "sum", "max"]);
     /// Singular values up to this are noise: what tasks change along them is dropped.
-    floor: f64 = float(1e-4, 0.0, 1.0, 1e-5).advanced();
+    floor: f64 = float(1e-4, 0.0, 1.0, 1e-5).at_least(0.0).advanced();
 }
 
 pub static METHOD: Method = Method {

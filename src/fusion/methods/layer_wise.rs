@@ -5,7 +5,7 @@ use crate::params::{ParamSet, PerGroup, per_group};
 
 crate::params! {
     /// Coefficient of each expert's task vector in each block.
-    scaling: PerGroup = per_group(0.3, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: PerGroup = per_group(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

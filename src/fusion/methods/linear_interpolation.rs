@@ -5,7 +5,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Where between the first expert (0) and the second (1).
-    t: f32 = float(0.5, 0.0, 1.0, 0.05);
+    t: f32 = float(0.5, 0.0, 1.0, 0.05).unbounded();
 }
 
 pub static METHOD: Method = Method {

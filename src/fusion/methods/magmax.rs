@@ -7,7 +7,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Coefficient of the merged task vector.
-    scaling: f32 = float(0.5, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.5, -1.0, 2.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

@@ -5,11 +5,11 @@ use crate::params::{ParamSet, PerModel, flag, float, per_model};
 
 crate::params! {
     /// Weight of each expert's task vector.
-    weight: PerModel = per_model(0.3, -5.0, 5.0, 0.05).symbol("w");
+    weight: PerModel = per_model(0.3, -5.0, 5.0, 0.05).unbounded().symbol("w");
     /// Divide by the sum of the weights, so that only their proportions matter.
     normalize: bool = flag(false);
     /// Coefficient of the merged task vector.
-    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).symbol("λ");
+    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

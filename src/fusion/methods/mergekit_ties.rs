@@ -14,7 +14,7 @@ crate::params! {
     /// Scale what is kept of each tensor to the tensor's ℓ₁ norm before.
     rescale: bool = flag(false);
     /// Coefficient of the merged task vector.
-    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).symbol("λ");
+    lambda: f32 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

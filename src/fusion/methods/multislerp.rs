@@ -8,13 +8,13 @@ use crate::params::{ParamSet, PerModel, choice, flag, float, per_model};
 
 crate::params! {
     /// Weight of each expert.
-    weight: PerModel = per_model(1.0, -5.0, 5.0, 0.05).symbol("w");
+    weight: PerModel = per_model(1.0, -5.0, 5.0, 0.05).unbounded().symbol("w");
     /// Divide the weights by their sum, so that only their proportions matter.
     normalize_weights: bool = flag(true);
     /// Centre of the sphere: the origin, or the base, whose task vectors are then combined.
     centre: String = choice("origin", &["origin", "base"]);
     /// Added to norms before anything is divided by them.
-    eps: f64 = float(1e-8, 1e-12, 1e-2, 1e-8).logarithmic().advanced();
+    eps: f64 = float(1e-8, 1e-12, 1e-2, 1e-8).above(0.0).logarithmic().advanced();
 }
 
 pub static METHOD: Method = Method {

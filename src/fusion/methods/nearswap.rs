@@ -6,7 +6,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Distance up to which a weight is taken from the expert.
-    t: f32 = float(0.001, 0.000_001, 1.0, 0.001).logarithmic();
+    t: f32 = float(0.001, 0.000_001, 1.0, 0.001).at_least(0.0).logarithmic();
 }
 
 pub static METHOD: Method = Method {

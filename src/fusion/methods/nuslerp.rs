@@ -8,7 +8,7 @@ use crate::params::{ParamSet, PerModel, choice, per_model};
 
 crate::params! {
     /// Weights of the two experts; only their proportion matters.
-    weight: PerModel = per_model(1.0, -5.0, 5.0, 0.05).symbol("w");
+    weight: PerModel = per_model(1.0, -5.0, 5.0, 0.05).unbounded().symbol("w");
     /// What is turned: whole tensors, or each vector along the last or the first dimension.
     along: String = choice("tensor", &["tensor", "last", "first"]);
     /// Centre of the sphere: the origin, or the base, whose task vectors are then combined.

@@ -5,7 +5,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// What every weight is multiplied with.
-    scale: f32 = float(1.0, -2.0, 2.0, 0.05);
+    scale: f32 = float(1.0, -2.0, 2.0, 0.05).unbounded();
 }
 
 pub static METHOD: Method = Method {

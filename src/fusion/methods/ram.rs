@@ -6,7 +6,7 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Changes up to this size count as none.
-    epsilon: f32 = float(1e-5, 0.0, 0.1, 1e-5).advanced();
+    epsilon: f32 = float(1e-5, 0.0, 0.1, 1e-5).at_least(0.0).advanced();
 }
 
 pub static METHOD: Method = Method {

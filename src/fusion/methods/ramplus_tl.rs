@@ -6,11 +6,11 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// How much more an expert's own changes count for each change that it shares.
-    r: f64 = float(0.1, 0.0, 2.0, 0.05);
+    r: f64 = float(0.1, 0.0, 2.0, 0.05).unbounded();
     /// Largest ratio of shared to own changes that counts.
-    alpha: f64 = float(0.2, 0.0, 2.0, 0.05).symbol("α");
+    alpha: f64 = float(0.2, 0.0, 2.0, 0.05).unbounded().symbol("α");
     /// Changes up to this size count as none.
-    epsilon: f32 = float(1e-5, 0.0, 0.1, 1e-5).advanced();
+    epsilon: f32 = float(1e-5, 0.0, 0.1, 1e-5).at_least(0.0).advanced();
 }
 
 pub static METHOD: Method = Method {

@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 
 crate::params! {
     /// Coefficient of what is retrieved.
-    scaling: f32 = float(0.5, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.5, -1.0, 2.0, 0.05).unbounded().symbol("λ");
     /// Turn the signs of random input columns around, other ones for each expert and matrix.
     flip: bool = flag(true);
     /// Where each expert's matrices go: to their own layer, some layers on in a circle, or to a random one.
     layers: String = choice("keep", &["keep", "shift", "shuffle"]);
     /// Superpose only every so many of the matrices at random; the others are plainly added up.
-    every: usize = int(1, 1, 16, 1).advanced();
+    every: usize = int(1, 1, 16, 1).at_least(1.0).advanced();
     /// Which tensors are superposed, by name (`*` stands for anything); if empty, the weights of all linear layers in blocks.
     tensors: String = text("").advanced();
     /// Seed of signs and shuffles.

@@ -11,11 +11,11 @@ crate::params! {
     /// Which of the base's directions the task vectors may use: the `rank` largest, or all others.
     zone: String = choice("high", &["low", "high"]);
     /// How many singular directions the low zone has; −1: as many as hold half of the sum of singular values.
-    rank: i64 = int(128, -1, 8192, 16);
+    rank: i64 = int(128, -1, 8192, 16).at_least(-1.0);
     /// Let the high zone reach into the null space of matrices that are not square.
     null_space: bool = flag(true).advanced();
     /// Coefficient of the task vectors.
-    scaling: f64 = float(1.0, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: f64 = float(1.0, -1.0, 2.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

@@ -6,11 +6,11 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Where between the first expert (0) and the second (1).
-    t: f64 = float(0.5, 0.0, 1.0, 0.05);
+    t: f64 = float(0.5, 0.0, 1.0, 0.05).unbounded();
     /// Tensors whose |cosine| is above this are interpolated linearly.
     dot_threshold: f64 = float(0.9995, 0.0, 1.0, 0.0005).advanced();
     /// Norms up to this count as zero: such a tensor is not normalised.
-    epsilon: f64 = float(1e-8, 1e-12, 1e-2, 1e-8).logarithmic().advanced();
+    epsilon: f64 = float(1e-8, 1e-12, 1e-2, 1e-8).above(0.0).logarithmic().advanced();
 }
 
 pub static METHOD: Method = Method {

@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 crate::params! {
     /// Rank of every expert in every linear layer; −1: all of the change.
-    rank: i64 = int(32, -1, 1024, 8).symbol("k");
+    rank: i64 = int(32, -1, 1024, 8).at_least(-1.0).symbol("k");
     /// How many of an expert's input directions the router looks at.
-    router_rank: i64 = int(16, 1, 256, 1);
+    router_rank: i64 = int(16, 1, 256, 1).at_least(1.0);
     /// Experts that answer for a token.
-    top_k: i64 = int(1, 1, 8, 1);
+    top_k: i64 = int(1, 1, 8, 1).at_least(1.0);
     /// Whose input directions the router looks along: those of the change, or those of the expert's whole weight.
     routing: String = choice("change", &["change", "weight"]).advanced();
     /// Whether everything but the linear layers is the experts' mean instead of the base's.

@@ -8,9 +8,9 @@ use crate::weights::StateDict;
 
 crate::params! {
     /// Least share that a task is taken to have in a direction; the larger, the less small directions are raised.
-    alpha: f64 = float(0.1, 0.01, 2.0, 0.05).symbol("α");
+    alpha: f64 = float(0.1, 0.01, 2.0, 0.05).above(0.0).symbol("α");
     /// Coefficient of the inner method, where it has one called so.
-    scaling: f64 = float(0.3, -1.0, 3.0, 0.05).symbol("λ");
+    scaling: f64 = float(0.3, -1.0, 3.0, 0.05).unbounded().symbol("λ");
     /// The inner method and any of its other parameters, as in `ties density=0.1 merge=mean`.
     inner: String = text("task_arithmetic");
 }

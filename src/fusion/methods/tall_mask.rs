@@ -7,7 +7,7 @@ use crate::params::{ParamSet, PerModel, per_model};
 
 crate::params! {
     /// How much larger than the others' an expert's change must be; chosen for each task on validation, usually 0.2 to 0.6.
-    threshold: PerModel = per_model(0.6, 0.0, 2.0, 0.05).symbol("λ");
+    threshold: PerModel = per_model(0.6, 0.0, 2.0, 0.05).at_least(0.0).symbol("λ");
 }
 
 pub static METHOD: Method = Method {

@@ -5,7 +5,7 @@ use crate::params::{ParamSet, PerModel, per_model};
 
 crate::params! {
     /// Coefficient of each expert's task vector.
-    scaling: PerModel = per_model(0.3, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: PerModel = per_model(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ");
 }
 
 pub static METHOD: Method = Method {

@@ -6,11 +6,11 @@ use crate::params::{ParamSet, float, int, seed};
 
 crate::params! {
     /// Coefficient of the summed task vectors.
-    scaling: f32 = float(0.3, -1.0, 2.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ");
     /// Share of all weights that lie in the trust region.
     quantile: f64 = float(0.99, 0.0, 1.0, 0.01).symbol("q");
     /// Labelled validation examples of each task, one gradient each; all where a task has fewer.
-    samples: usize = int(128, 1, 4096, 32).costly();
+    samples: usize = int(128, 1, 4096, 32).at_least(1.0).costly();
     /// Seed of the choice of examples.
     seed: u64 = seed(0).costly();
 }

@@ -6,9 +6,9 @@ use crate::params::{ParamSet, choice, float};
 
 crate::params! {
     /// Coefficient of the merged task vector.
-    scaling: f32 = float(0.3, -1.0, 3.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.3, -1.0, 3.0, 0.05).unbounded().symbol("λ");
     /// Share of the largest changes that each expert keeps; 0.2 keeps a fifth, 1 keeps all.
-    density: f64 = float(0.2, 0.001, 1.0, 0.05).symbol("k");
+    density: f64 = float(0.2, 0.001, 1.0, 0.05).above(0.0).up_to(1.0).symbol("k");
     /// How the kept changes are combined: their sum (FusionBench), mean (paper) or the largest.
     merge: String = choice("sum", &["sum", "mean", "max"]);
 }

@@ -10,7 +10,7 @@ use faer::Mat;
 
 crate::params! {
     /// Coefficient of the merged task vector, or one for each expert's part of it.
-    scaling: PerModel = per_model(1.0, -1.0, 3.0, 0.05).symbol("α");
+    scaling: PerModel = per_model(1.0, -1.0, 3.0, 0.05).unbounded().symbol("α");
     /// How many singular vectors of a matrix each task keeps: all tasks together its full rank, or each of them.
     rank: String = choice("shared", &["shared", "full"]).advanced();
     /// Make the singular vectors of all tasks orthogonal to one another; without, they are only cut off and summed.

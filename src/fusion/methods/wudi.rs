@@ -13,11 +13,11 @@ crate::params! {
     /// Adam from the summed task vectors, as the paper does, or the exact minimum in one step.
     solver: String = choice("gradient", &["gradient", "closed form"]).costly();
     /// Steps of Adam.
-    steps: usize = int(400, 0, 2000, 50).costly();
+    steps: usize = int(400, 0, 2000, 50).at_least(0.0).up_to(1e6).costly();
     /// Learning rate of Adam.
-    rate: f64 = float(1e-5, 1e-7, 1e-2, 1e-5).logarithmic().costly().advanced();
+    rate: f64 = float(1e-5, 1e-7, 1e-2, 1e-5).above(0.0).logarithmic().costly().advanced();
     /// Coefficient of the merged task vector.
-    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).symbol("λ").advanced();
+    scaling: f64 = float(1.0, -1.0, 3.0, 0.05).unbounded().symbol("λ").advanced();
     /// Tensors that are averaged instead, by name; `*` stands for anything.
     exclude: String = text("").advanced();
 }

@@ -5,7 +5,7 @@ use crate::params::{PerModel, per_model};
 
 crate::params! {
     /// Weight of each expert's task vector.
-    weight: PerModel = per_model(0.3, -5.0, 5.0, 0.05).symbol("w");
+    weight: PerModel = per_model(0.3, -5.0, 5.0, 0.05).unbounded().symbol("w");
     /// Share of each task vector that is kept; 1 keeps all.
     density: PerModel = per_model(0.5, 0.0, 1.0, 0.05).symbol("k");
 }

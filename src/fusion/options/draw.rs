@@ -5,9 +5,9 @@ use crate::params::{int, seed};
 
 crate::params! {
     /// Validation examples of each task that are looked at; all where a task has fewer.
-    samples: usize = int(256, 1, 4096, 32).costly();
+    samples: usize = int(256, 1, 4096, 32).at_least(1.0).costly();
     /// Examples that are looked at together.
-    batch: usize = int(32, 1, 512, 8).costly().advanced();
+    batch: usize = int(32, 1, 512, 8).at_least(1.0).costly().advanced();
     /// Seed of the choice of examples.
     seed: u64 = seed(0).costly();
 }

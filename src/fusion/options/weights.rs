@@ -5,7 +5,7 @@ use crate::params::{PerModel, flag, per_model};
 
 crate::params! {
     /// Weight of each expert.
-    weights: PerModel = per_model(1.0, -5.0, 5.0, 0.05).symbol("w");
+    weights: PerModel = per_model(1.0, -5.0, 5.0, 0.05).unbounded().symbol("w");
     /// Divide the weights by their sum, so that only their proportions matter.
     normalize: bool = flag(true);
 }

@@ -2,13 +2,13 @@
 
 use crate::cancel::Cancel;
 use crate::charts::{self, Bars, ChartError, Series, table};
-use crate::engine::{self, Job, Preset};
+use crate::engine::{self, Generalization, Job, Preset};
 use crate::files::write_bytes;
 use crate::fusion::{self, Method, PER_TASK};
 use crate::store::NewRun;
 use crate::tasks::Split;
 use crate::tui::catalog::Catalog;
-use crate::tui::screens::compare::judge::is_per_task;
+use crate::tui::screens::compare::judge::{generalization, is_per_task};
 use crate::zoo::Zoo;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub fn runs(runs: &[NewRun], catalog: &Catalog, folder: &Path) -> Result<String,
     let failed = |error: ChartError| format!("{error} ({})", error.hint());
     charts::bars(&chart, &stem.with_extension("svg")).map_err(failed)?;
     charts::bars(&chart, &stem.with_extension("png")).map_err(failed)?;
-    let numbers = numbers(&chart);
+    let numbers = numbers(&chart, runs);
     for (extension, text) in [("csv", table::csv(&numbers)), ("md", table::markdown(&numbers))] {
         let path = stem.with_extension(extension);
         write_bytes(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
@@ -106,22 +106,52 @@ fn bars(runs: &[NewRun], catalog: &Catalog) -> Bars {
     Bars { title, categories, series, y_label: String::new() }
 }
 
-/// The chart's numbers in percent, one row a series, with their mean.
-fn numbers(chart: &Bars) -> table::Table {
+/// The chart's numbers in percent, one row a series, with their mean; with those over seen and unseen tasks too, where a
+/// run has both.
+fn numbers(chart: &Bars, runs: &[NewRun]) -> table::Table {
+    let apart = apart(chart, runs);
+    let has_unseen = apart.iter().any(Option::is_some);
     let mut header = vec!["recipe".to_owned()];
     header.extend(chart.categories.iter().cloned());
+    if has_unseen {
+        header.extend(["seen average", "unseen average"].map(str::to_owned));
+    }
     header.push("average".to_owned());
     let percent = |value: f64| format!("{:.2}", 100.0 * value);
-    let row = |series: &Series| {
+    let row = |(series, apart): (&Series, &Option<Generalization>)| {
         let known: Vec<f64> = series.values.iter().copied().flatten().collect();
         let mut row = vec![series.name.clone()];
         row.extend(series.values.iter().map(|value| value.map(percent).unwrap_or_default()));
+        if has_unseen {
+            row.extend(
+                [apart.as_ref().map(|both| both.seen), apart.as_ref().map(|both| both.unseen)]
+                    .map(|mean| mean.map(percent).unwrap_or_default()),
+            );
+        }
         // A mean over other tasks would not be comparable.
         let complete = known.len() == series.values.len() && !known.is_empty();
         row.push(if complete { percent(known.iter().sum::<f64>() / known.len() as f64) } else { String::new() });
         row
     };
-    table::Table { header, rows: chart.series.iter().map(row).collect() }
+    table::Table { header, rows: chart.series.iter().zip(&apart).map(row).collect() }
+}
+
+/// Of every series of the chart: base and experts are averaged as the runs are, if these all saw the same tasks.
+fn apart(chart: &Bars, runs: &[NewRun]) -> Vec<Option<Generalization>> {
+    let own: Vec<Option<Generalization>> = runs.iter().map(generalization).collect();
+    let first = own.first().and_then(Option::as_ref);
+    let same = |both: &&Generalization| {
+        own.iter().all(|other| other.as_ref().is_some_and(|other| other.unseen_tasks == both.unseen_tasks))
+    };
+    let shared = first.filter(same);
+    let reference = |series: &Series| {
+        let values: Option<Vec<f64>> = series.values.iter().copied().collect();
+        let values = values?;
+        let tasks = chart.categories.iter().map(String::as_str).zip(values);
+        shared.and_then(|both| Generalization::of(tasks, |task| both.is_seen(task)))
+    };
+    let references = chart.series.len() - runs.len();
+    chart.series.iter().take(references).map(reference).chain(own.iter().cloned()).collect()
 }
 
 /// A label as a file name: small letters, digits, dots and dashes.
@@ -179,6 +209,28 @@ mod tests {
         assert!(lines[4].starts_with("ties,60.00,61.00,") && lines[4].ends_with(",63.50"), "{csv}");
         let png = std::fs::read(folder.path().join("task_arithmetic-lambda-0_4-and-1-more-2.png")).unwrap();
         assert_eq!(&png[1..4], b"PNG");
+    }
+
+    #[test]
+    fn tables_have_the_averages_of_seen_and_unseen_tasks_where_there_are_both() {
+        let written = |experts: [&[&str]; 2]| {
+            let of = |(label, shift), experts: &[&str]| NewRun {
+                recipe_toml: format!("[method]\nid = \"ties\"\n[pool]\nexperts = {experts:?}\n"),
+                ..run(label, shift)
+            };
+            let both = [of(("a", 0.0), experts[0]), of(("b", 0.1), experts[1])];
+            table::csv(&numbers(&bars(&both, &fixture::catalog()), &both))
+        };
+        let seen = &fixture::TASKS[2..];
+        let csv = written([seen, seen]);
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[0].ends_with(",clipart,seen average,unseen average,average"), "{csv}");
+        assert!(lines[1].starts_with("base,") && lines[1].ends_with(",51.83,68.00,55.88"), "{csv}");
+        assert!(lines[3].ends_with(",54.50,50.50,53.50") && lines[4].ends_with(",64.50,60.50,63.50"), "{csv}");
+        let csv = written([seen, &fixture::TASKS]);
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[1].ends_with(",,,55.88"), "base beside runs that saw different tasks: {csv}");
+        assert!(lines[3].ends_with(",54.50,50.50,53.50") && lines[4].ends_with(",,,63.50"), "{csv}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::tasks::Data;
 /// What marks results whose parameters were moved while looking at test accuracy.
 pub const TUNED_ON_TEST: &str = "tuned on test";
 
+/// What marks tasks whose expert is not in the recipe, with and without more than ASCII.
+pub const UNSEEN: (&str, &str) = ("∅", "u");
+
 /// The method's id and its parameters: `task_arithmetic λ=0.4`. Seeds and advanced parameters appear when changed.
 #[must_use]
 pub fn recipe(recipe: &Recipe, method: Option<&Method>) -> String {

@@ -194,8 +194,22 @@ impl RunView {
     /// Unweighted mean over tasks and the half-width of its 95 % interval, once every task has an estimate.
     #[must_use]
     pub fn average(&self) -> Option<(f64, f64)> {
-        let scores: Vec<Score> = self.tasks.iter().map(|task| task.score).collect::<Option<_>>()?;
+        self.average_over(|_| true)
+    }
+
+    /// The same over some of the tasks.
+    #[must_use]
+    pub fn average_over(&self, pick: impl Fn(&str) -> bool) -> Option<(f64, f64)> {
+        let tasks = self.tasks.iter().filter(|task| pick(&task.task));
+        let scores: Vec<Score> = tasks.map(|task| task.score).collect::<Option<_>>()?;
         average(&scores)
+    }
+
+    /// Whether experts of some of its tasks are in the recipe, and those of others are not.
+    #[must_use]
+    pub fn has_unseen(&self) -> bool {
+        let seen = |task: &TaskView| self.job.recipe.has_seen(&task.task);
+        self.tasks.iter().any(seen) && !self.tasks.iter().all(seen)
     }
 
     /// Takes in an event about this run. What comes after the end is ignored.

@@ -1,7 +1,7 @@
 //! A scripted engine for the tests of screens: answers submitted jobs with the events that the engine sends, with
 //! accuracies that depend on the recipe in a known way.
 
-use crate::engine::{Event, Job, Report, RunId, TaskReport};
+use crate::engine::{Event, Generalization, Job, Report, RunId, TaskReport};
 use crate::tasks::metrics::wilson;
 use crate::tui::catalog::{Catalog, fixture};
 use crate::tui::effect::Effect;
@@ -111,7 +111,9 @@ pub fn report(model: &Model, job: &Job) -> Report {
         }
     };
     let tasks: Vec<TaskReport> = job.tasks.iter().map(task).collect();
+    let accuracies = tasks.iter().map(|task| (task.task.as_str(), task.accuracy));
     Report {
+        generalization: Generalization::of(accuracies, |task| job.recipe.has_seen(task)),
         average: tasks.iter().map(|task| task.accuracy).sum::<f64>() / tasks.len() as f64,
         tasks,
         split: job.split,

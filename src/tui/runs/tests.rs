@@ -35,6 +35,7 @@ fn report() -> Report {
     Report {
         tasks: vec![task("mnist", 80), task("emoji", 40)],
         average: 0.6,
+        generalization: None,
         split: Split::Test,
         corruption: None,
         complete: true,

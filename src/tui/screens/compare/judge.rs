@@ -1,5 +1,6 @@
 //! How two runs differ on a task, and whether that can be chance.
 
+use crate::engine::{Generalization, Preset};
 use crate::fusion::{Method, find};
 use crate::store::{NewRun, TaskScore};
 use crate::tasks::Split;
@@ -92,6 +93,14 @@ pub fn gap_recovered(run: &NewRun, catalog: &Catalog) -> Option<f64> {
 #[must_use]
 pub fn is_per_task(run: &NewRun) -> bool {
     find(&run.method).is_ok_and(Method::is_per_task)
+}
+
+/// Averages over seen and unseen tasks of a run, by its recipe; nothing where it has not both.
+#[must_use]
+pub fn generalization(run: &NewRun) -> Option<Generalization> {
+    let experts = Preset::parse(&run.recipe_toml, "stored recipe").ok()?.experts()?;
+    let tasks = run.tasks.iter().map(|score| (score.task.as_str(), score.accuracy));
+    Generalization::of(tasks, |task| experts.iter().any(|expert| expert == task))
 }
 
 /// The split that a run was evaluated on.

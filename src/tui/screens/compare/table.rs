@@ -165,6 +165,15 @@ fn notes(model: &Model) -> Vec<String> {
     if !letters.is_empty() {
         notes.push(format!("{}: {PER_TASK}", letters.join(", ")));
     }
+    for (at, both) in runs.iter().enumerate().filter_map(|(at, run)| Some((at, judge::generalization(run)?))) {
+        notes.push(format!(
+            "{}: {} on seen, {} on unseen tasks ({})",
+            letter(at),
+            percent(both.seen),
+            percent(both.unseen),
+            both.unseen_tasks.iter().map(|task| printable(task)).collect::<Vec<_>>().join(", ")
+        ));
+    }
     let Some(reference) = runs.first() else { return notes };
     for (at, run) in runs.iter().enumerate().skip(1) {
         let mut reasons: Vec<Unpaired> = judge::tasks(std::slice::from_ref(run))

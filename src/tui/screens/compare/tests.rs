@@ -61,6 +61,16 @@ fn press(model: &mut Model, id: &str) -> Vec<Effect> {
 }
 
 #[test]
+fn runs_that_left_experts_out_say_how_they_generalise() {
+    let mut runs = three();
+    let experts = &fixture::TASKS[2..];
+    runs[1].recipe_toml = format!("[method]\nid = \"task_arithmetic\"\n[pool]\nexperts = {experts:?}\n");
+    let text = shot(&model(120, 37, &runs)).text();
+    assert!(text.contains("B: 60.0 on seen, 69.0 on unseen tasks (mnist, fashion)"), "{text}");
+    assert_eq!(text.matches("on unseen tasks").count(), 1, "{text}");
+}
+
+#[test]
 fn the_way_in_is_said_while_there_is_nothing_to_compare() {
     let none = shot(&model(80, 24, &[])).text();
     assert!(none.contains("No run is marked yet.") && none.contains("Press 2, move a slider"), "{none}");

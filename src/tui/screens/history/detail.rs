@@ -5,6 +5,7 @@ use crate::fusion::PER_TASK;
 use crate::store::RunRecord;
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
+use crate::tui::runs::label::UNSEEN;
 use crate::tui::screens::compare;
 use crate::tui::screens::compare::judge;
 use crate::tui::view_cx::Cx;
@@ -15,7 +16,7 @@ use ratatui::layout::Rect;
 enum Line<'a> {
     Text(String),
     Heading(&'a str),
-    Task { name: &'a str, accuracy: f64, n: u64, base: Option<f64>, expert: Option<f64> },
+    Task { name: &'a str, seen: bool, accuracy: f64, n: u64, base: Option<f64>, expert: Option<f64> },
 }
 
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
@@ -50,6 +51,11 @@ fn lines<'a>(model: &'a Model, record: &'a RunRecord, width: usize) -> Vec<Line<
     if let Some(gap) = judge::gap_recovered(run, &model.catalog) {
         summary += &format!(", {} % of the way from base to experts", compare::percent(gap));
     }
+    let both = judge::generalization(run);
+    if let Some(both) = &both {
+        let (seen, unseen) = (compare::percent(both.seen), compare::percent(both.unseen));
+        summary += &format!("; {seen} % on seen, {unseen} % on unseen tasks ({})", both.unseen_tasks.join(", "));
+    }
     let place = format!("{} UTC on {}, {}", when::utc(run.started_unix), run.device, text::seconds(run.seconds));
     let mut lines: Vec<Line<'_>> = text::wrap(&summary, width).into_iter().map(Line::Text).collect();
     lines.extend(text::wrap(&place, width).into_iter().map(Line::Text));
@@ -61,6 +67,7 @@ fn lines<'a>(model: &'a Model, record: &'a RunRecord, width: usize) -> Vec<Line<
         let recorded = split.map(|split| model.catalog.recorded(&score.task, split)).unwrap_or_default();
         lines.push(Line::Task {
             name: &score.task,
+            seen: both.as_ref().is_none_or(|both| both.is_seen(&score.task)),
             accuracy: score.accuracy,
             n: score.n,
             base: recorded.base,
@@ -76,8 +83,12 @@ fn draw(line: &Line<'_>, row: Rect, cx: &mut Cx<'_>) {
     match line {
         Line::Text(text) => _ = text::line(cx, row, text, cx.theme.text),
         Line::Heading(text) => _ = text::line(cx, row, text, cx.theme.accent),
-        Line::Task { name, accuracy, n, base, expert } => {
+        Line::Task { name, seen, accuracy, n, base, expert } => {
             text::line(cx, text::columns(row, 0, 9), name, cx.theme.text);
+            if !seen {
+                let mark = cx.symbol(UNSEEN.0, UNSEEN.1);
+                text::line(cx, text::columns(row, 9, 1), mark, cx.theme.warn);
+            }
             // The numbers come first: the bar takes what they leave.
             let bar = text::columns(row, 10, row.width.saturating_sub(10 + 1 + 30).clamp(5, 24));
             gauge::draw(cx, bar, Some(*accuracy), cx.theme.series[0]);

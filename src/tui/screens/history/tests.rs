@@ -45,6 +45,19 @@ fn press(model: &mut Model, id: &str) -> Vec<Effect> {
 }
 
 #[test]
+fn details_say_which_tasks_were_unseen() {
+    let experts = &fixture::TASKS[2..];
+    let mut part = run("TA λ=0.3", "test", |task, sample| sample < if task < 2 { 40 } else { 60 });
+    part.recipe_toml = format!("[method]\nid = \"task_arithmetic\"\n[pool]\nexperts = {experts:?}\n");
+    let model = model(120, 37, vec![record(1, part)]);
+    let text = shot(&model).text();
+    for words in ["60.0 % on seen", "40.0 % on unseen", "mnist    ∅", "fashion  ∅"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("emoji    ∅"), "{text}");
+}
+
+#[test]
 fn opening_asks_for_the_runs_and_says_what_to_do_when_there_are_none() {
     let mut model = Model::new(Arc::new(fixture::catalog()), (80, 24));
     let mut fx = Vec::new();

@@ -44,6 +44,29 @@ fn a_finished_run_is_recorded_with_its_outcomes() {
 }
 
 #[test]
+fn seen_and_unseen_tasks_have_averages_of_their_own() {
+    let mut model = script::model(80, 21);
+    let mut fx = Vec::new();
+    let experts = model.catalog.experts[2..].to_vec();
+    tune::set_experts(&mut model, experts, &mut fx);
+    submitted(&mut fx);
+    tune::run(&mut model, &mut fx);
+    let (run, job) = submitted(&mut fx).remove(0);
+    finish(&mut model, run, &job, &mut fx);
+    model.run.part = Part::Table;
+    let text = shot(&model).text();
+    let both = model.runs.get(run).unwrap().report.as_ref().unwrap().generalization.clone().unwrap();
+    assert_eq!(both.unseen_tasks, ["mnist", "fashion"]);
+    let row = |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("{start}: {text}"));
+    assert!(row("mnist ∅").contains(" mnist ∅ ") && !text.contains("emoji ∅"), "{text}");
+    assert!(row(" seen ").contains(&format!("{:.1}", both.seen * 100.0)), "{text}");
+    assert!(row("unseen ∅").contains(&format!("{:.1}", both.unseen * 100.0)), "{text}");
+    // In the history it is known by its recipe.
+    let record = fx.iter().find_map(|effect| if let Effect::Record(run) = effect { Some(run) } else { None }).unwrap();
+    assert_eq!(crate::tui::screens::compare::judge::generalization(record), Some(both));
+}
+
+#[test]
 fn previews_are_not_recorded_or_listed() {
     let mut model = script::model(80, 21);
     let mut fx = Vec::new();

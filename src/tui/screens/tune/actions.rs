@@ -200,7 +200,7 @@ pub fn exact(model: &mut Model) {
         ),
         _ => (whole.to_string(), String::new()),
     };
-    let hint = format!("{}: {}", spec.help, expected(spec, row));
+    let hint = format!("{}: {}", spec.help.trim_end_matches('.'), expected(spec, row));
     model.overlay = Some(Overlay::Entry(Entry::new(format!("{}{of}", spec.name), hint, text, entered)));
 }
 
@@ -211,6 +211,9 @@ fn expected(spec: &Spec, row: Row) -> String {
         _ => "",
     };
     match (spec.kind, spec.range()) {
+        (_, Some((low, high))) if spec.is_wider_than_slider() => {
+            format!("{}; the slider has {} to {}{list}", spec.bounds, Value::Float(low), Value::Float(high))
+        }
         (_, Some((low, high))) => format!("{} to {}{list}", Value::Float(low), Value::Float(high)),
         (Kind::Choice { options, .. }, _) => options.join(", "),
         (Kind::Bool { .. }, _) => "yes or no".to_owned(),
@@ -246,6 +249,14 @@ pub fn toggle_menu(model: &mut Model) {
         _ => Some(Menu::Methods { cursor: at.unwrap_or(0) }),
     };
     model.tune.pane = Pane::Form;
+}
+
+/// Opens the list of experts, or closes it.
+pub fn toggle_experts(model: &mut Model) {
+    model.tune.menu = match model.tune.menu {
+        Some(Menu::Experts { .. }) => None,
+        _ => Some(Menu::Experts { cursor: 0 }),
+    };
 }
 
 /// Enter on a list or on the rows that open one.
@@ -437,8 +448,7 @@ pub fn keep_as_sliders(model: &mut Model, fx: &mut Vec<Effect>) {
     let id = if learned.blocks.len() == 1 { "task_wise" } else { "layer_wise" };
     let Some(method) = model.catalog.methods.iter().copied().find(|method| method.id == id) else { return };
     let Some(spec) = method.specs.iter().find(|spec| spec.name == "scaling") else { return };
-    let (low, high) = spec.range().unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-    let number = |x: &f64| ((x * 1e4).round() / 1e4).clamp(low, high);
+    let number = |x: &f64| (x * 1e4).round() / 1e4;
     let table: Vec<Vec<f64>> = learned.coefficients.iter().map(|row| row.iter().map(number).collect()).collect();
     let value = if id == "task_wise" { Value::List(table.concat()) } else { Value::Table(table) };
     let mut next = Setting::defaults(method, &run.job.recipe.experts);

@@ -62,7 +62,14 @@ impl Board {
     /// Unweighted mean over all tasks with the half-width of its interval; nothing until every task has a number.
     #[must_use]
     pub fn average(&self) -> Option<(f64, f64)> {
-        let scores: Vec<Score> = self.slots.iter().map(|slot| slot.score).collect::<Option<_>>()?;
+        self.average_over(|_| true)
+    }
+
+    /// The same over some of the tasks.
+    #[must_use]
+    pub fn average_over(&self, pick: impl Fn(&str) -> bool) -> Option<(f64, f64)> {
+        let slots = self.slots.iter().filter(|slot| pick(&slot.task));
+        let scores: Vec<Score> = slots.map(|slot| slot.score).collect::<Option<_>>()?;
         average(&scores)
     }
 

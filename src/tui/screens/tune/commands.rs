@@ -95,6 +95,17 @@ pub const COMMANDS: &[Command] = &[
     ),
     aliases(
         command(
+            "tune.experts",
+            &["w"],
+            ("experts", 18),
+            "Choose which experts are merged; the tasks of the others are unseen",
+            ALWAYS,
+            |m, _| actions::toggle_experts(m),
+        ),
+        &["unseen", "generalization", "expert", "pool"],
+    ),
+    aliases(
+        command(
             "tune.pin",
             &["p"],
             ("pin", 75),

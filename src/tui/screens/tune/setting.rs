@@ -30,6 +30,12 @@ impl PartialEq for Setting {
 }
 
 impl Setting {
+    /// Whether a task's expert is among those that are combined; it has the task's name.
+    #[must_use]
+    pub fn has_seen(&self, task: &str) -> bool {
+        self.experts.iter().any(|expert| expert == task)
+    }
+
     /// The method's defaults with as many of `experts` as it takes.
     #[must_use]
     pub fn defaults(method: &'static Method, experts: &[String]) -> Self {

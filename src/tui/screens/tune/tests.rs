@@ -166,9 +166,19 @@ fn ends_reset_and_exact_values() {
     let done = entry.done;
     assert_eq!(done(&mut model, "0.4375", &mut fx), Ok(()));
     assert_eq!(now(&model), 0.4375);
-    let error = done(&mut model, "9", &mut fx).unwrap_err();
-    assert!(error.contains("`scaling` = 9 is outside"), "{error}");
+    let error = done(&mut model, "inf", &mut fx).unwrap_err();
+    assert!(error.contains("`scaling` = inf is out of bounds"), "{error}");
     assert_eq!(now(&model), 0.4375);
+    // Beyond the slider's range the value stands until it is moved, and then goes towards the range.
+    assert_eq!(done(&mut model, "9", &mut fx), Ok(()));
+    assert_eq!(now(&model), 9.0);
+    assert!(shot(&model).text().contains("9.0"));
+    command(&mut model, "tune.more", &mut fx);
+    assert_eq!(now(&model), 9.0);
+    command(&mut model, "tune.less", &mut fx);
+    assert_eq!(now(&model), 8.95);
+    command(&mut model, "tune.max", &mut fx);
+    assert_eq!(now(&model), high);
     command(&mut model, "tune.reset", &mut fx);
     assert_eq!(now(&model), 0.3);
 }
@@ -282,6 +292,47 @@ fn experts_can_be_left_out() {
     assert!(shot(&model).text().contains("[ ] mnist"));
     command(&mut model, "tune.close", &mut fx);
     assert!(shot(&model).text().contains("7 of 8"));
+}
+
+#[test]
+fn tasks_of_experts_left_out_are_unseen() {
+    for (width, height) in [(50, 12), (80, 21), (120, 37)] {
+        let mut model = started(width, height);
+        let mut fx = Vec::new();
+        assert!(!shot(&model).text().contains("unseen"), "all experts are there");
+        command(&mut model, "tune.experts", &mut fx);
+        command(&mut model, "tune.choose", &mut fx);
+        command(&mut model, "tune.down", &mut fx);
+        command(&mut model, "tune.choose", &mut fx);
+        command(&mut model, "tune.experts", &mut fx);
+        assert!(model.tune.menu.is_none());
+        finish_all(&mut model, &mut fx);
+        let unseen = &fixture::TASKS[..2];
+        let (board, setting) = (&model.tune.board, &model.tune.setting);
+        let mean = |seen| board.average_over(|task| setting.has_seen(task) == seen).unwrap().0 * 100.0;
+        let screen = shot(&model);
+        let text = screen.text();
+        for (task, marked) in fixture::TASKS.iter().map(|task| (task, unseen.contains(task))) {
+            assert_eq!(text.contains(&format!("{task} ∅")), marked, "{task}\n{text}");
+        }
+        assert!(text.contains(&format!("seen {:.1} ±", mean(true))), "{text}");
+        assert!(text.contains(&format!("∅ unseen {:.1} ±", mean(false))), "{text}");
+        let ascii = draw_with(width, height, Charset::Ascii, &mono(), |area, cx| view(&model, area, cx)).text();
+        assert!(ascii.contains("fashion u") && ascii.contains("u unseen "), "{ascii}");
+    }
+}
+
+#[test]
+fn what_was_merged_is_kept_in_the_recipe_and_between_sessions() {
+    let mut model = started(80, 21);
+    let mut fx = Vec::new();
+    let experts = fixture::TASKS[2..].iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    set_experts(&mut model, experts.clone(), &mut fx);
+    let preset = crate::engine::Preset::parse(&recipe_toml(&model), "copied").unwrap();
+    assert_eq!(preset.experts().unwrap(), experts);
+    let mut next = script::model(80, 21);
+    restore(&mut next, &saved(&model), &mut fx);
+    assert_eq!(next.tune.setting.experts, experts);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One run in detail: its chart, its table, how far it is, what was logged.
 
 use crate::tui::model::Model;
-use crate::tui::runs::{RunState, RunView};
+use crate::tui::runs::{RunState, RunView, label::UNSEEN};
 use crate::tui::view_cx::{Cx, text_width};
 use crate::tui::widgets::gauge;
 use crate::tui::widgets::line_chart::{LineChart, Series, markers, range};
@@ -33,7 +33,9 @@ pub fn table_width(run: &RunView) -> u16 {
 }
 
 fn name_width(run: &RunView) -> u16 {
-    run.tasks.iter().map(|task| text_width(&task.task)).max().unwrap_or(0).clamp(7, 14) as u16 + 3
+    // Unseen tasks have a mark behind their names.
+    let mark = if run.has_unseen() { 2 } else { 0 };
+    run.tasks.iter().map(|task| text_width(&task.task)).max().unwrap_or(0).clamp(7, 14) as u16 + 3 + mark
 }
 
 /// One row a task; its mark and colour are those of its line in the chart. Narrow areas lose columns from the right.
@@ -50,6 +52,7 @@ pub fn table(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
             x += width;
         }
     };
+    let (apart, unseen) = (run.has_unseen(), cx.symbol(UNSEEN.0, UNSEEN.1));
     line(cx, row(area, 0), "task", theme.dim);
     cells(cx, 0, ["acc", "95 %", "loss", "samples"], theme.dim);
     for (at, task) in run.tasks.iter().enumerate() {
@@ -58,7 +61,11 @@ pub fn table(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
             return;
         }
         line(cx, row(area, y), marks[at % 8], theme.series[at % 8]);
-        line(cx, columns(row(area, y), 2, name.saturating_sub(3)), &task.task, theme.text);
+        let place = columns(row(area, y), 2, name.saturating_sub(3));
+        let used = line(cx, place, &task.task, theme.text);
+        if apart && !run.job.recipe.has_seen(&task.task) {
+            line(cx, from(place, (used + 1).min(place.width.saturating_sub(1))), unseen, theme.warn);
+        }
         let Some(score) = task.score else { continue };
         let accuracy = format!("{:.1}", score.accuracy * 100.0);
         let interval = format!("{:.1}..{:.1}", score.low * 100.0, score.high * 100.0);
@@ -68,9 +75,16 @@ pub fn table(run: &RunView, area: Rect, cx: &mut Cx<'_>) {
         let style = if task.done || run.state == RunState::Done { theme.text } else { theme.accent };
         cells(cx, y, [&accuracy, &interval, &loss, &samples], style);
     }
-    let y = run.tasks.len() as u16 + 1;
-    if let Some((mean, margin)) = run.average().filter(|_| y < area.height) {
-        line(cx, columns(row(area, y), 2, name), "average", theme.accent);
+    let over = |seen: bool| run.average_over(|task| run.job.recipe.has_seen(task) == seen);
+    let mut averages = vec![(String::from("average"), run.average())];
+    if apart {
+        averages.push(("seen".to_owned(), over(true)));
+        averages.push((format!("unseen {unseen}"), over(false)));
+    }
+    for (at, (title, mean)) in averages.iter().enumerate() {
+        let y = (run.tasks.len() + 1 + at) as u16;
+        let Some((mean, margin)) = mean.filter(|_| y < area.height) else { continue };
+        line(cx, columns(row(area, y), 2, name.saturating_sub(2)), title, theme.accent);
         let interval = format!("{:.1}..{:.1}", (mean - margin) * 100.0, (mean + margin) * 100.0);
         cells(cx, y, [&format!("{:.1}", mean * 100.0), &interval, "", ""], theme.accent);
     }
@@ -147,6 +161,9 @@ fn summary(run: &RunView) -> String {
     let Some(report) = &run.report else { return "done".to_owned() };
     let part = if report.complete { "" } else { " (a part of the split)" };
     let part = if report.per_task.is_some() { format!("{part}, task known") } else { part.to_owned() };
+    let part = report.generalization.as_ref().map_or(part.clone(), |both| {
+        format!("{part}, {:.2} on seen and {:.2} on unseen tasks", both.seen * 100.0, both.unseen * 100.0)
+    });
     if report.cached {
         return format!("done: {:.2} on average{part}, from cache", report.average * 100.0);
     }

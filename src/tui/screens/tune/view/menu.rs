@@ -122,7 +122,7 @@ fn experts(model: &Model, cursor: usize, area: Rect, cx: &mut Cx<'_>) {
     if let Err(reason) = crate::tui::screens::tune::jobs::check(model, &model.tune.setting) {
         line(cx, row(below, 0), &reason, theme.warn);
     }
-    line(cx, row(below, 1), "enter in or out, esc back", theme.dim);
+    line(cx, row(below, 1), "enter in or out (out: unseen)", theme.dim);
 }
 
 /// The first line to show so that line `focus` of `n` is in sight, near the middle where possible.

@@ -7,7 +7,7 @@ use crate::tui::catalog::Recorded;
 use crate::tui::model::Model;
 use crate::tui::runs::{
     RunState, RunView,
-    label::{TUNED_ON_TEST, on},
+    label::{TUNED_ON_TEST, UNSEEN, on},
 };
 use crate::tui::screens::tune::board::{Delta, Slot, Verdict, average_delta, delta, recovered};
 use crate::tui::screens::tune::{form, jobs};
@@ -46,7 +46,9 @@ struct Columns {
 impl Columns {
     fn of(model: &Model, area: Rect) -> Self {
         let longest = model.tune.board.slots.iter().map(|slot| text_width(&slot.task)).max().unwrap_or(0);
-        let name = (longest as u16).clamp(7, 12).min(area.width / 4);
+        // Unseen tasks have a mark behind their names.
+        let mark = if apart(model) { 2 } else { 0 };
+        let name = ((longest as u16).clamp(7, 12) + mark).min(area.width / 4);
         let delta = if area.width >= 40 { DELTA } else { 0 };
         let number = if area.width >= 30 { NUMBER } else { 5 };
         let bar = area.width.saturating_sub(name + 1 + number + delta);
@@ -64,10 +66,17 @@ impl Columns {
     }
 }
 
+/// Whether experts of some tasks are in the recipe, and those of others are not.
+fn apart(model: &Model) -> bool {
+    let seen = |slot: &Slot| model.tune.setting.has_seen(&slot.task);
+    model.tune.board.slots.iter().any(seen) && !model.tune.board.slots.iter().all(seen)
+}
+
 /// Draws all of it; `alone` when the form is out of sight, then the slider under the cursor is shown here.
 pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
     let tasks = model.tune.board.slots.len() as u16;
-    // What is shown, by importance: bars, status, the slider where the form is not in sight, words, scale, legend, air.
+    // What is shown, by importance: bars, status, the slider where the form is not in sight, the averages of seen and
+    // unseen tasks, words, scale, legend, air.
     let mut room = area.height.saturating_sub(tasks + 2);
     let mut take = |rows: u16| {
         let taken = rows.min(room);
@@ -75,6 +84,7 @@ pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
         taken
     };
     let slider = if alone { take(1) } else { 0 };
+    let two_averages = if apart(model) { take(1) } else { 0 };
     let words = take(2);
     let head = take(1);
     let gap = take(1);
@@ -95,6 +105,10 @@ pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
     }
     if y < area.bottom() {
         average(model, &parts.at(y), cx);
+        y += 1;
+    }
+    if two_averages > 0 && y < area.bottom() {
+        seen_and_unseen(model, Rect { y, height: 1, ..area }, cx);
         y += 1;
     }
     if gap > 0 {
@@ -181,7 +195,11 @@ fn task(model: &Model, slot: &Slot, at: &Columns, cx: &mut Cx<'_>) {
     let recorded = recorded(model, &slot.task);
     let then = pinned_slot(model, &slot.task);
     let style = if slot.fresh { theme.text } else { theme.dim };
-    line(cx, at.name, &slot.task, if slot.score.is_some() { style } else { theme.dim });
+    let used = line(cx, at.name, &slot.task, if slot.score.is_some() { style } else { theme.dim });
+    if apart(model) && !model.tune.setting.has_seen(&slot.task) {
+        let mark = cx.symbol(UNSEEN.0, UNSEEN.1);
+        line(cx, from(at.name, (used + 1).min(at.name.width.saturating_sub(1))), mark, theme.warn);
+    }
     let bar = Bar {
         value: slot.score.map(|score| (score.accuracy, score.low, score.high)),
         base: recorded.base,
@@ -244,6 +262,27 @@ fn average(model: &Model, at: &Columns, cx: &mut Cx<'_>) {
     draw_delta(comparable.and_then(|pinned| average_delta(&tune.board, &pinned.board)), !fresh, at.delta, cx);
 }
 
+/// The averages over tasks whose expert was merged and over the others.
+fn seen_and_unseen(model: &Model, area: Rect, cx: &mut Cx<'_>) {
+    let (tune, theme) = (&model.tune, cx.theme);
+    let style = if tune.board.is_fresh() { theme.text } else { theme.dim };
+    let mean = |seen: bool| {
+        let mean = tune.board.average_over(|task| tune.setting.has_seen(task) == seen);
+        mean.map_or_else(|| "-".to_owned(), |(mean, margin)| accuracy_text(mean, margin, NUMBER))
+    };
+    let (seen, unseen) = (mean(true), mean(false));
+    let mark = cx.symbol(UNSEEN.0, UNSEEN.1);
+    let pieces = [
+        ("seen ", theme.dim),
+        (&seen, style),
+        ("   ", style),
+        (mark, theme.warn),
+        (" unseen ", theme.dim),
+        (&unseen, style),
+    ];
+    spans(cx, area, &pieces);
+}
+
 fn gap_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let style = if model.tune.board.is_fresh() { theme.text } else { theme.dim };
@@ -274,6 +313,10 @@ fn legend_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let [base, expert, pinned] = marks(cx.charset);
     let mut pieces =
         vec![(base, theme.base), (" base  ", theme.dim), (expert, theme.expert), (" own expert  ", theme.dim)];
+    if apart(model) {
+        pieces.push((cx.symbol(UNSEEN.0, UNSEEN.1), theme.warn));
+        pieces.push((" unseen: no expert  ", theme.dim));
+    }
     let text = model.tune.pinned.as_ref().map(|pin| format!(" {}", pin.label));
     if let Some(text) = &text {
         pieces.push((pinned, theme.pinned));
