@@ -68,7 +68,8 @@ pub enum Event {
         n: u64,
     },
     /// Coefficients are being learned: where they stand after a step. `coefficients` are `[expert][block]`, means over a
-    /// block's tensors unless `exact`; `loss` is the mean over `losses`, one a task, before the step.
+    /// block's tensors unless `exact`; `loss` is the mean over `losses`, one a task, before the step. `masked`: a mask lies
+    /// on the task vectors as well, so that no coefficients give the model.
     Adapted {
         run: RunId,
         step: u64,
@@ -78,6 +79,7 @@ pub enum Event {
         blocks: Vec<String>,
         coefficients: Vec<Vec<f64>>,
         exact: bool,
+        masked: bool,
     },
     /// Whom the routers of a mixture sent the task's images to so far: `weights` are `[place][expert]` means.
     Routing {

@@ -93,7 +93,7 @@ fn event(run: RunId, news: News) -> Option<Event> {
             Event::Phase { run, name: name.to_owned(), total: Some(total as u64), unit: unit.to_owned() }
         }
         News::Warning(text) => Event::Log { run, level: "warn".to_owned(), text },
-        News::Adapted(Adapted { step, steps, losses, blocks, coefficients, exact }) => Event::Adapted {
+        News::Adapted(Adapted { step, steps, losses, blocks, coefficients, exact, masked }) => Event::Adapted {
             run,
             step: step as u64,
             steps: steps as u64,
@@ -102,6 +102,7 @@ fn event(run: RunId, news: News) -> Option<Event> {
             blocks: blocks.to_vec(),
             coefficients,
             exact,
+            masked,
         },
         News::Settled { .. } => return None,
     })

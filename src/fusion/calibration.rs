@@ -6,6 +6,7 @@
 use super::{Context, FusionError};
 use crate::weights::{Checkpoint, StateDict};
 use serde::Serialize;
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -174,6 +175,15 @@ pub trait Calibration: Sync {
         draw: Draw,
         cx: &mut Context<'_>,
     ) -> Result<Grams, FusionError>;
+
+    /// What a method learned and [kept](Self::keep) under this key, if it is still there.
+    fn recall(&self, _key: &[u8; 32]) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Keeps what a method learned until something else is: a parameter that only changes what is made of it, and that the
+    /// key leaves out, then costs no second learning.
+    fn keep(&self, _key: [u8; 32], _learned: Arc<dyn Any + Send + Sync>) {}
 
     /// How many examples of `task` a draw gives.
     ///

@@ -34,6 +34,9 @@ pub struct Adapted {
     pub coefficients: Vec<Vec<f64>>,
     /// Whether these are all coefficients there are; else means over the tensors of a block.
     pub exact: bool,
+    /// Whether a mask lies on the task vectors, so that no coefficients give the same model: then these are multiplied by
+    /// what it leaves of each task vector.
+    pub masked: bool,
 }
 
 /// What a method works with beside parameters and pool.

@@ -2,6 +2,7 @@
 
 pub(super) mod adaptation;
 pub(super) mod centre;
+pub(super) mod concrete;
 pub(super) mod deltas;
 pub(super) mod draw;
 pub(super) mod drop;

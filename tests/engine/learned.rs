@@ -128,6 +128,9 @@ fn adaptation_can_be_cancelled_in_every_phase() {
         ("tatr", "look at data"),
         ("frank_wolfe_hard", "adapt"),
         ("frank_wolfe_soft", "adapt"),
+        ("concrete_task_arithmetic", "adapt"),
+        ("concrete_adamerging_layer_wise", "adapt"),
+        ("gossip", "adapt"),
     ] {
         let run = engine.next_id();
         let steps: &[(&str, &str)] = if phase == "evaluate" { &[("steps", "1")] } else { &[] };

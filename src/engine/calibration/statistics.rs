@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError, Gram, Grams, Layout, Slopes};
 use crate::models::clip_vit::Linear;
 use crate::weights::{Checkpoint, Data, StateDict, Tensor};
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -137,6 +138,14 @@ impl Statistics {
 }
 
 impl Calibration for Statistics {
+    fn recall(&self, key: &[u8; 32]) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.memo.recall(key)
+    }
+
+    fn keep(&self, key: [u8; 32], learned: Arc<dyn Any + Send + Sync>) {
+        self.memo.learn(key, learned);
+    }
+
     fn grams(
         &self,
         task: &str,

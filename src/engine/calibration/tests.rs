@@ -182,3 +182,36 @@ fn the_cross_entropy_has_the_slope_that_differences_say_and_labels_must_fit() {
     let error = statistics.slopes("b", &model, Slopes::LabelledMagnitudes, one, &mut cx).unwrap_err().to_string();
     assert_eq!(error, "b: labels are missing or not below 3, the number of classes");
 }
+
+#[test]
+fn a_learned_mask_is_not_learned_again_for_another_coefficient() {
+    use crate::fusion::{Fused, Pool, find};
+    use crate::params::{ParamSet, Value};
+    let made = Arc::new(Made::new());
+    let experts = [("a", 4), ("b", 5)].map(|(name, seed)| (name.to_owned(), made.tower(seed)));
+    let pool = Pool::new(Some(made.tower(3)), experts.into()).unwrap();
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let method = find("concrete_task_arithmetic").unwrap();
+    let run = |statistics: &Statistics, scaling: f64, logit: f64, pool: &Pool| {
+        let given = [("scaling", Value::Float(scaling)), ("logit", Value::Float(logit)), ("steps", Value::Int(2))];
+        let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+        let mut cx = Context::new(&cancel, &mut silent).with_data(statistics);
+        match method.run(&ParamSet::checked(method.specs, given).unwrap(), pool, &mut cx).unwrap() {
+            Fused::Weights(weights) => (weights, made.seen.load(Ordering::Relaxed)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, seen) = run(&statistics, 0.3, 0.0, &pool);
+    assert!(seen > 0);
+    let (second, again) = run(&statistics, 0.6, 0.0, &pool);
+    assert_eq!(again, seen, "the mask is known");
+    let fresh = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let (anew, after) = run(&fresh, 0.6, 0.0, &pool);
+    assert!(after > again && anew == second && anew != first, "what is kept and what is learned are the same");
+    let (_, other) = run(&statistics, 0.6, 1.0, &pool);
+    assert!(other > after, "another start, another mask");
+    let swapped = [("b", 4), ("a", 5)].map(|(name, seed)| (name.to_owned(), made.tower(seed)));
+    let swapped = Pool::new(Some(made.tower(3)), swapped.into()).unwrap();
+    let (_, last) = run(&statistics, 0.6, 1.0, &swapped);
+    assert!(last > other, "other models, another mask");
+}

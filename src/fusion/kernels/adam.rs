@@ -21,14 +21,56 @@ impl Adam {
     /// One step down the gradient; all slices are of the length given before.
     pub(in crate::fusion) fn step(&mut self, values: &mut [f64], gradient: &[f64]) {
         self.step += 1;
-        let (unbias1, unbias2) = (1.0 - BETA.0.powi(self.step), (1.0 - BETA.1.powi(self.step)).sqrt());
-        let size = self.rate / unbias1;
+        let stride = Stride::new(self.rate, self.step);
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((value, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-            *m += (1.0 - BETA.0) * (g - *m);
-            *v += (1.0 - BETA.1) * (g * g - *v);
-            *value -= size * *m / (v.sqrt() / unbias2 + EPSILON);
+            *value -= stride.down(m, v, g);
         }
+    }
+}
+
+/// Moments in f32, for tensors as large as a model's; sums are still made in f64.
+#[derive(Debug, Clone)]
+pub(in crate::fusion) struct Narrow {
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Narrow {
+    /// For a tensor of `length` elements.
+    pub(in crate::fusion) fn new(length: usize) -> Self {
+        Self { first: vec![0.0; length], second: vec![0.0; length] }
+    }
+
+    /// One step down the gradient; all slices are of the length given before.
+    pub(in crate::fusion) fn step(&mut self, stride: Stride, values: &mut [f32], gradient: &[f32]) {
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((value, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+            let (mut first, mut second) = (f64::from(*m), f64::from(*v));
+            *value = (f64::from(*value) - stride.down(&mut first, &mut second, f64::from(g))) as f32;
+            (*m, *v) = (first as f32, second as f32);
+        }
+    }
+}
+
+/// What a step is the same in for all elements.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fusion) struct Stride {
+    size: f64,
+    unbias: f64,
+}
+
+impl Stride {
+    /// That of step `step`, counted from 1.
+    pub(in crate::fusion) fn new(rate: f64, step: i32) -> Self {
+        Self { size: rate / (1.0 - BETA.0.powi(step)), unbias: (1.0 - BETA.1.powi(step)).sqrt() }
+    }
+
+    /// Takes an element's gradient into its moments; how far the element goes down.
+    fn down(self, m: &mut f64, v: &mut f64, g: f64) -> f64 {
+        *m += (1.0 - BETA.0) * (g - *m);
+        *v += (1.0 - BETA.1) * (g * g - *v);
+        self.size * *m / (v.sqrt() / self.unbias + EPSILON)
     }
 }
 
@@ -51,5 +93,20 @@ mod tests {
             adam.step(&mut x, &gradient);
         }
         assert!((x[0] - 0.25).abs() < 1e-4, "{x:?}");
+    }
+
+    #[test]
+    fn moments_in_f32_go_the_same_way() {
+        let (mut wide, mut narrow) = ([0.5f64, -2.0], [0.5f32, -2.0]);
+        let (mut adam, mut moments) = (Adam::new(0.01, 2), Narrow::new(2));
+        for step in 1..=200 {
+            let gradient = wide.map(|x| 3.0 * x - 1.0);
+            adam.step(&mut wide, &gradient);
+            let gradient = narrow.map(|x| 3.0 * x - 1.0);
+            moments.step(Stride::new(0.01, step), &mut narrow, &gradient);
+        }
+        for (wide, narrow) in wide.iter().zip(narrow) {
+            assert!((wide - f64::from(narrow)).abs() < 1e-4, "{wide} {narrow}");
+        }
     }
 }

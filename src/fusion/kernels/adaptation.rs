@@ -1,10 +1,12 @@
 //! AdaMerging's loop: coefficients of task vectors moved down the entropy of the merged model's answers.
 
 use super::adam::Adam;
+use super::mask::Mask;
 use super::space::Space;
 use crate::fusion::options::adaptation::Params;
 use crate::fusion::{Adapted, Calibration, Context, Draw, FusionError, LinearPlan, Method, News, Origin, Pool};
 use crate::params::Value;
+use crate::weights::StateDict;
 
 /// Which tensors share a coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,67 +38,109 @@ pub(in crate::fusion) fn adapt(
     cx: &mut Context<'_>,
 ) -> Result<LinearPlan, FusionError> {
     let data = method.data(cx)?;
-    let mut table = Table::new(params, sharing, pool, cx)?;
-    let mut before = table.values.clone();
-    let mut adam = Adam::new(rate, before.len());
+    let mut table = Table::new((params.init, params.clamp), sharing, pool, cx)?;
     cx.phase("adapt", params.steps, "steps");
-    let settled = loop {
-        let done = table.steps;
-        if done == params.steps {
-            break done;
-        }
-        if cx.is_enough() {
-            break done;
-        }
-        let Some(slope) = table.slope(data, params.draw(), cx)? else {
-            // Where it stands answers with no numbers; where it stood before did not.
-            table.values.clone_from(&before);
-            if done == 0 {
-                return Err(FusionError::Unusable { method: method.name, reason: NO_START.to_owned() });
-            }
-            warn(done, done - 1, cx);
-            break done - 1;
-        };
-        if slope.iter().any(|x| !x.is_finite()) {
-            warn(done + 1, done, cx);
-            break done;
-        }
-        before.clone_from(&table.values);
-        adam.step(&mut table.values, &slope);
-        table.steps += 1;
-        cx.tell(News::Adapted(table.news(params.steps)));
-        cx.advance(1);
-    };
-    if settled < params.steps {
-        cx.tell(News::Settled { param: "steps", value: Value::Int(settled as i64) });
-    }
+    let stretch = Stretch { steps: params.steps, rate, before: 0, batches: 0 };
+    stretch.descend(&mut table, method, (data, params.draw()), cx)?;
     Ok(table.plan())
 }
 
-const NO_START: &str = "the model's answers are not finite before the first step; use a smaller init";
+/// Steps of Adam over coefficients.
+pub(in crate::fusion) struct Stretch {
+    pub steps: usize,
+    pub rate: f64,
+    /// Steps that people have seen already, of which these are the continuation.
+    pub before: usize,
+    /// Batches that have been looked at already.
+    pub batches: usize,
+}
 
-fn warn(failed: usize, kept: usize, cx: &mut Context<'_>) {
+impl Stretch {
+    /// Moves a table's coefficients; they end where the last good step led.
+    ///
+    /// # Errors
+    /// As [`adapt`].
+    pub(in crate::fusion) fn descend(
+        &self,
+        table: &mut Table<'_>,
+        method: &Method,
+        data: (&dyn Calibration, Draw),
+        cx: &mut Context<'_>,
+    ) -> Result<(), FusionError> {
+        let mut before = table.values.clone();
+        let mut adam = Adam::new(self.rate, before.len());
+        let mut done = 0;
+        let settled = loop {
+            if done == self.steps || cx.is_enough() {
+                break done;
+            }
+            let Some(slope) = table.entropy(data, self.batches + done, cx)? else {
+                // Where it stands answers with no numbers; where it stood before did not.
+                table.values.clone_from(&before);
+                let kept = done.checked_sub(1).ok_or_else(|| no_start(method))?;
+                warn(done, kept, cx);
+                break kept;
+            };
+            let slope = table.slope(slope, cx)?;
+            if slope.iter().any(|x| !x.is_finite()) {
+                warn(done + 1, done, cx);
+                break done;
+            }
+            before.clone_from(&table.values);
+            adam.step(&mut table.values, &slope);
+            done += 1;
+            cx.tell(News::Adapted(table.news(self.before + done, self.before + self.steps)));
+            cx.advance(1);
+        };
+        settle("steps", settled, self.steps, cx);
+        Ok(())
+    }
+}
+
+/// That there is nothing to keep.
+pub(in crate::fusion) fn no_start(method: &Method) -> FusionError {
+    let reason = "the model's answers are not finite before the first step; use a smaller init".to_owned();
+    FusionError::Unusable { method: method.name, reason }
+}
+
+/// Says that a step came to nothing, and what was kept.
+pub(in crate::fusion) fn warn(failed: usize, kept: usize, cx: &mut Context<'_>) {
     let text = format!("step {failed} made the loss not finite; kept what step {kept} gave. A smaller rate helps");
     cx.tell(News::Warning(text));
 }
 
-/// The coefficients, `[expert][column]` in one row.
-struct Table<'a> {
-    space: Space<'a>,
-    values: Vec<f64>,
+/// Says that fewer steps were taken than asked for.
+pub(in crate::fusion) fn settle(param: &'static str, done: usize, steps: usize, cx: &mut Context<'_>) {
+    if done < steps {
+        cx.tell(News::Settled { param, value: Value::Int(done as i64) });
+    }
+}
+
+/// The coefficients, `[expert][column]` in one row, and a mask that may lie on the task vectors.
+pub(in crate::fusion) struct Table<'a> {
+    pub space: Space<'a>,
+    pub values: Vec<f64>,
     sharing: Sharing,
     clamp: bool,
-    /// Steps taken.
-    steps: usize,
     /// What each tensor's column is.
     columns: Vec<usize>,
     width: usize,
     /// The last losses, a task each.
     losses: Vec<f64>,
+    pub mask: Option<Mask>,
+    /// How much a mask leaves of each task vector, `[tensor][expert]`, for those who watch.
+    left: Option<Vec<Vec<f64>>>,
 }
 
 impl<'a> Table<'a> {
-    fn new(params: &Params, sharing: Sharing, pool: &'a Pool, cx: &Context<'_>) -> Result<Self, FusionError> {
+    /// # Errors
+    /// As [`Space::new`].
+    pub(in crate::fusion) fn new(
+        (init, clamp): (f64, bool),
+        sharing: Sharing,
+        pool: &'a Pool,
+        cx: &Context<'_>,
+    ) -> Result<Self, FusionError> {
         let space = Space::new(pool, sharing == Sharing::All, cx)?;
         let (rows, groups) = (&space.rows, pool.groups());
         let (columns, width): (Vec<usize>, usize) = match sharing {
@@ -104,8 +148,17 @@ impl<'a> Table<'a> {
             Sharing::Block => (rows.iter().map(|row| groups.index(&row.info.name)).collect(), groups.len()),
             Sharing::Tensor => ((0..rows.len()).collect(), rows.len()),
         };
-        let values = vec![params.init; space.experts() * width];
-        Ok(Self { space, values, sharing, clamp: params.clamp, steps: 0, columns, width, losses: Vec::new() })
+        let values = vec![init; space.experts() * width];
+        Ok(Self { space, values, sharing, clamp, columns, width, losses: Vec::new(), mask: None, left: None })
+    }
+
+    /// Shows people the coefficients as if they were multiplied by what `mask` leaves of the task vectors.
+    ///
+    /// # Errors
+    /// Cancellation.
+    pub(in crate::fusion) fn show(&mut self, mask: &Mask, cx: &Context<'_>) -> Result<(), FusionError> {
+        self.left = Some(self.space.left(mask, cx)?);
+        Ok(())
     }
 
     /// One coefficient as it is used.
@@ -114,7 +167,8 @@ impl<'a> Table<'a> {
         if self.clamp { value.clamp(0.0, 1.0) } else { value }
     }
 
-    fn plan(&self) -> LinearPlan {
+    /// The coefficients, without the mask.
+    pub(in crate::fusion) fn plan(&self) -> LinearPlan {
         let row = |expert: usize| (0..self.width).map(|column| self.used(expert, column) as f32).collect();
         let table: Vec<Vec<f32>> = (0..self.space.experts()).map(row).collect();
         match self.sharing {
@@ -124,21 +178,46 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// How the summed losses change with the coefficients; nothing if a loss is no number.
-    fn slope(
+    /// The model, mask and all.
+    ///
+    /// # Errors
+    /// A result that is not finite; cancellation.
+    pub(in crate::fusion) fn masked(&self, cx: &mut Context<'_>) -> Result<StateDict, FusionError> {
+        match &self.mask {
+            Some(mask) => mask.weights(&self.plan(), self.space.pool, cx),
+            None => self.plan().materialise(self.space.pool, cx),
+        }
+    }
+
+    /// How the summed losses on a batch of every task change with the weights; nothing if a loss is no number.
+    ///
+    /// # Errors
+    /// What the data report; cancellation.
+    pub(in crate::fusion) fn entropy(
         &mut self,
-        data: &dyn Calibration,
-        draw: Draw,
+        (data, draw): (&dyn Calibration, Draw),
+        batch: usize,
         cx: &mut Context<'_>,
-    ) -> Result<Option<Vec<f64>>, FusionError> {
-        let weights = self.space.weights(&self.plan(), self.steps, cx)?;
-        let found = data.entropy(&self.space.tasks(), weights, draw, self.steps, cx)?;
+    ) -> Result<Option<StateDict>, FusionError> {
+        let weights = self.space.masked_weights(&self.plan(), self.mask.as_ref(), batch, cx)?;
+        let found = data.entropy(&self.space.tasks(), weights, draw, batch, cx)?;
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
         self.losses = found.losses;
+        Ok(Some(found.slope))
+    }
+
+    /// From the slope over weights to that over coefficients.
+    ///
+    /// # Errors
+    /// Cancellation.
+    pub(in crate::fusion) fn slope(&self, mut over: StateDict, cx: &Context<'_>) -> Result<Vec<f64>, FusionError> {
+        if let Some(mask) = &self.mask {
+            mask.lay_on(&self.space.rows, &mut over);
+        }
         let mut slope = vec![0.0; self.values.len()];
-        for (expert, along) in self.space.along(&found.slope, cx)?.iter().enumerate() {
+        for (expert, along) in self.space.along(&over, cx)?.iter().enumerate() {
             for (along, column) in along.iter().zip(&self.columns) {
                 slope[expert * self.width + column] += along;
             }
@@ -148,13 +227,18 @@ impl<'a> Table<'a> {
             let inside = |value: &f64| (0.0..=1.0).contains(value);
             slope.iter_mut().zip(&self.values).filter(|(_, value)| !inside(value)).for_each(|(slope, _)| *slope = 0.0);
         }
-        Ok(Some(slope))
+        Ok(slope)
     }
 
-    fn news(&self, steps: usize) -> Adapted {
-        let row = |expert| self.columns.iter().map(|&column| self.used(expert, column)).collect();
+    /// Where it stands after `step` of so many steps.
+    pub(in crate::fusion) fn news(&self, step: usize, steps: usize) -> Adapted {
+        let left = |expert: usize, tensor: usize| self.left.as_ref().map_or(1.0, |left| left[tensor][expert]);
+        let shown = |expert, (tensor, &column): (usize, &usize)| self.used(expert, column) * left(expert, tensor);
+        let row = |expert| self.columns.iter().enumerate().map(|at| shown(expert, at)).collect();
         let table: Vec<Vec<f64>> = (0..self.space.experts()).map(row).collect();
-        self.space.news(&table, &self.losses, (self.steps, steps), self.sharing != Sharing::Tensor)
+        let masked = self.left.is_some();
+        let exact = self.sharing != Sharing::Tensor && !masked;
+        Adapted { masked, ..self.space.news(&table, &self.losses, (step, steps), exact) }
     }
 }
 
@@ -164,84 +248,9 @@ mod tests {
     use crate::cancel::Cancel;
     use crate::fusion::kernels::rows::rows;
     use crate::fusion::kernels::slopes::along_task_vectors;
-    use crate::fusion::testing::{ELEMENTS, Pretended, flat, params, pool};
-    use crate::fusion::{Entropy, Fused, Grams, Slopes, find};
+    use crate::fusion::testing::{Breaking, ELEMENTS, SOUND, flat, params, pool};
+    use crate::fusion::{Fused, find};
     use crate::params::Value::{Bool, Float, Int, Text};
-    use crate::weights::{Checkpoint, StateDict};
-    use std::sync::Arc;
-
-    /// [`Pretended`], until a step from which on the loss or its slope is no number.
-    struct Breaking {
-        loss_at: usize,
-        slope_at: usize,
-    }
-
-    impl Calibration for Breaking {
-        fn grams(&self, _: &str, _: &Checkpoint, _: Draw, _: &mut Context<'_>) -> Result<Arc<Grams>, FusionError> {
-            Ok(Arc::default())
-        }
-
-        fn slopes(
-            &self,
-            _: &str,
-            _: &Checkpoint,
-            _: Slopes,
-            _: Draw,
-            _: &mut Context<'_>,
-        ) -> Result<Arc<StateDict>, FusionError> {
-            Ok(Arc::default())
-        }
-
-        fn entropy(
-            &self,
-            tasks: &[&str],
-            weights: Arc<StateDict>,
-            draw: Draw,
-            step: usize,
-            cx: &mut Context<'_>,
-        ) -> Result<Entropy, FusionError> {
-            let mut found = Pretended.entropy(tasks, weights, draw, step, cx)?;
-            if step >= self.loss_at {
-                found.losses[0] = f64::NAN;
-            }
-            if step >= self.slope_at {
-                for tensor in found.slope.tensors_mut() {
-                    if let crate::weights::Data::Float(values) = &mut tensor.data {
-                        values.fill(f32::INFINITY);
-                    }
-                }
-            }
-            Ok(found)
-        }
-
-        fn cross_entropy(
-            &self,
-            tasks: &[&str],
-            weights: Arc<StateDict>,
-            draw: Draw,
-            step: usize,
-            cx: &mut Context<'_>,
-        ) -> Result<Entropy, FusionError> {
-            self.entropy(tasks, weights, draw, step, cx)
-        }
-
-        fn block_grams(
-            &self,
-            _: &str,
-            _: Arc<StateDict>,
-            _: &[&str],
-            _: Draw,
-            _: &mut Context<'_>,
-        ) -> Result<Grams, FusionError> {
-            Ok(Grams::new())
-        }
-
-        fn count(&self, _: &str, _: Draw) -> Result<usize, FusionError> {
-            Ok(1)
-        }
-    }
-
-    const SOUND: Breaking = Breaking { loss_at: usize::MAX, slope_at: usize::MAX };
 
     fn two() -> Pool {
         let values = |seed: f32| (0..ELEMENTS).map(|at| ((at * at) as f32 * seed).sin()).collect::<Vec<_>>();

@@ -10,6 +10,15 @@ pub(in crate::fusion) struct Directions {
     pub along: Vec<Table>,
 }
 
+/// Someone on the way.
+pub(in crate::fusion) struct Walk {
+    directions: Directions,
+    weights: Vec<f64>,
+    adam: Adam,
+    /// Where the walk has led.
+    pub table: Table,
+}
+
 /// A stretch of descent.
 pub(in crate::fusion) struct Descent<'a> {
     pub space: &'a Space<'a>,
@@ -29,31 +38,53 @@ impl Descent<'_> {
     /// What the data report; cancellation.
     pub(in crate::fusion) fn run(
         &self,
-        directions: &Directions,
+        directions: Directions,
         tasks: &[&str],
         first: usize,
         cx: &mut Context<'_>,
         mut tell: impl FnMut(&Table, &[f64], &mut Context<'_>),
     ) -> Result<Option<Table>, FusionError> {
-        let tensors = self.space.rows.len();
-        let mut weights = vec![self.init; directions.along.len() * tensors];
-        let mut adam = Adam::new(self.rate, weights.len());
-        let mut table = directions.table(&weights, tensors);
+        let mut walk = self.begin(directions);
         for step in 0..self.steps {
-            if cx.is_enough() {
-                return Ok(None);
-            }
-            let merged = self.space.weights(&self.space.plan(&table), first + step, cx)?;
-            let found = self.data.entropy(tasks, merged, self.draw, first + step, cx)?;
-            let slope = directions.slope(&self.space.along(&found.slope, cx)?, tensors);
-            if found.losses.iter().chain(&slope).any(|x| !x.is_finite()) {
-                return Ok(None);
-            }
-            adam.step(&mut weights, &slope);
-            table = directions.table(&weights, tensors);
-            tell(&table, &found.losses, cx);
+            let Some(losses) = self.step(&mut walk, tasks, first + step, cx)? else { return Ok(None) };
+            tell(&walk.table, &losses, cx);
         }
-        Ok(Some(table))
+        Ok(Some(walk.table))
+    }
+
+    /// A walk along `directions` before its first step.
+    pub(in crate::fusion) fn begin(&self, directions: Directions) -> Walk {
+        let tensors = self.space.rows.len();
+        let weights = vec![self.init; directions.along.len() * tensors];
+        let table = directions.table(&weights, tensors);
+        Walk { directions, adam: Adam::new(self.rate, weights.len()), weights, table }
+    }
+
+    /// One step of a walk, on batch `batch` of each of `tasks`: the losses before it. Nothing, and no step, as in
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    /// What the data report; cancellation.
+    pub(in crate::fusion) fn step(
+        &self,
+        walk: &mut Walk,
+        tasks: &[&str],
+        batch: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Vec<f64>>, FusionError> {
+        if cx.is_enough() {
+            return Ok(None);
+        }
+        let tensors = self.space.rows.len();
+        let merged = self.space.weights(&self.space.plan(&walk.table), batch, cx)?;
+        let found = self.data.entropy(tasks, merged, self.draw, batch, cx)?;
+        let slope = walk.directions.slope(&self.space.along(&found.slope, cx)?, tensors);
+        if found.losses.iter().chain(&slope).any(|x| !x.is_finite()) {
+            return Ok(None);
+        }
+        walk.adam.step(&mut walk.weights, &slope);
+        walk.table = walk.directions.table(&walk.weights, tensors);
+        Ok(Some(found.losses))
     }
 }
 

@@ -47,6 +47,21 @@ pub(in crate::fusion) fn square_norms(rows: &[Row<'_>], cancel: &Cancel) -> Resu
     reduce(rows, cancel, |_, _, delta| dot(delta, delta))
 }
 
+/// ⟨m∘τᵢ, τᵢ⟩ of every tensor and expert, `[tensor][expert]`; `mask` gives a tensor's m.
+///
+/// # Errors
+/// Cancellation.
+pub(in crate::fusion) fn masked_square_norms<'m>(
+    rows: &[Row<'_>],
+    mask: impl Fn(usize) -> &'m [f32] + Sync,
+    cancel: &Cancel,
+) -> Result<Vec<Vec<f64>>, FusionError> {
+    reduce(rows, cancel, |tensor, start, delta| {
+        let masked = mask(tensor)[start..].iter().zip(delta);
+        masked.map(|(m, delta)| f64::from(*m) * f64::from(*delta).powi(2)).sum()
+    })
+}
+
 /// Sums of what `measure` makes of pieces of task vectors: it gets the tensor, where the piece starts, and the piece.
 fn reduce(
     rows: &[Row<'_>],

@@ -1,6 +1,7 @@
 //! The coefficients of every expert in every tensor while they are moved: what they weigh, which slope they have, and how
 //! they are shown.
 
+use super::mask::Mask;
 use super::rows::{Row, rows};
 use super::slopes::{along_task_vectors, square_norms};
 use crate::fusion::{Adapted, Context, FusionError, LinearPlan, Origin, Pool};
@@ -72,6 +73,32 @@ impl<'a> Space<'a> {
         plan.materialise(self.pool, &mut quiet).map(Arc::new)
     }
 
+    /// The same with a mask on the task vectors, if there is one.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    pub(in crate::fusion) fn masked_weights(
+        &self,
+        plan: &LinearPlan,
+        mask: Option<&Mask>,
+        step: usize,
+        cx: &Context<'_>,
+    ) -> Result<Arc<StateDict>, FusionError> {
+        let Some(mask) = mask else { return self.weights(plan, step, cx) };
+        let mut silent = |_, _| ();
+        let mut quiet = Context::new(cx.cancel, &mut silent);
+        quiet.lenient = step > 0;
+        mask.weights(plan, self.pool, &mut quiet).map(Arc::new)
+    }
+
+    /// How much a mask leaves of each task vector, `[tensor][expert]`.
+    ///
+    /// # Errors
+    /// Cancellation.
+    pub(in crate::fusion) fn left(&self, mask: &Mask, cx: &Context<'_>) -> Result<Table, FusionError> {
+        mask.left(&self.rows, &self.norms, cx.cancel)
+    }
+
     /// How a loss with this slope over the weights changes with the coefficients.
     ///
     /// # Errors
@@ -113,6 +140,7 @@ impl<'a> Space<'a> {
             blocks: Arc::clone(&self.blocks),
             coefficients: table.iter().enumerate().map(shown).collect(),
             exact,
+            masked: false,
         }
     }
 }

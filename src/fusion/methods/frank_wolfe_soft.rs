@@ -60,7 +60,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         let (rate, steps) = (params.rate, params.steps);
         let descent = Descent { space: &space, data, draw: draw(params.batch), rate, init: 0.0, steps };
         let mut step = done * steps;
-        let found = descent.run(&directions, &tasks, step, cx, |table, losses, cx| {
+        let found = descent.run(directions, &tasks, step, cx, |table, losses, cx| {
             step += 1;
             cx.tell(News::Adapted(space.news(table, losses, (step, total), false)));
             cx.advance(1);

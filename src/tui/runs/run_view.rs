@@ -90,6 +90,8 @@ pub struct Learned {
     /// `[expert][block]`; means over a block's tensors unless `exact`.
     pub coefficients: Vec<Vec<f64>>,
     pub exact: bool,
+    /// A mask lies on the task vectors as well: no coefficients give the same model.
+    pub masked: bool,
 }
 
 /// Whom the routers of a mixture ask.
@@ -258,7 +260,7 @@ impl RunView {
                 task.loss = Some(*loss);
                 task.done = true;
             }),
-            Event::Adapted { step, steps, loss, blocks, coefficients, exact, .. } => {
+            Event::Adapted { step, steps, loss, blocks, coefficients, exact, masked, .. } => {
                 let learned = self.learned.get_or_insert_with(Learned::default);
                 learned.losses.push(*loss);
                 learned.step = *step;
@@ -266,6 +268,7 @@ impl RunView {
                 learned.blocks.clone_from(blocks);
                 learned.coefficients.clone_from(coefficients);
                 learned.exact = *exact;
+                learned.masked = *masked;
             }
             Event::Routing { task, places, experts, weights, .. } => {
                 let routing = self.routing.get_or_insert_with(|| Routing {

@@ -444,7 +444,7 @@ pub fn apply_best(model: &mut Model, fx: &mut Vec<Effect>) {
 /// Puts what the preview on screen has learned into sliders, as an edit that can be undone.
 pub fn keep_as_sliders(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(run) = model.tune.current.and_then(|id| model.runs.get(id)) else { return };
-    let Some(learned) = &run.learned else { return };
+    let Some(learned) = run.learned.as_ref().filter(|learned| !learned.masked) else { return };
     let id = if learned.blocks.len() == 1 { "task_wise" } else { "layer_wise" };
     let Some(method) = model.catalog.methods.iter().copied().find(|method| method.id == id) else { return };
     let Some(spec) = method.specs.iter().find(|spec| spec.name == "scaling") else { return };

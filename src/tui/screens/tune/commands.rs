@@ -326,7 +326,8 @@ fn is_learning(model: &Model) -> Enabled {
 
 fn has_learned(model: &Model) -> Enabled {
     let run = model.tune.current.and_then(|id| model.runs.get(id));
-    when(run.is_some_and(|run| run.learned.is_some()), "nothing was learned")
+    let learned = run.and_then(|run| run.learned.as_ref()).ok_or("nothing was learned")?;
+    when(!learned.masked, "a mask was learned too, and sliders would lose it")
 }
 
 fn has_result(model: &Model) -> Enabled {

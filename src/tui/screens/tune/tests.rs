@@ -584,6 +584,7 @@ fn learning(model: &mut Model, method: &str, blocks: &[&str], exact: bool) -> cr
             blocks: blocks.iter().map(|&block| block.to_owned()).collect(),
             coefficients: (0..job.recipe.experts.len()).map(row).collect(),
             exact,
+            masked: job.recipe.method.starts_with("concrete"),
         };
         hear(model, &event, &mut fx);
     }
@@ -618,6 +619,18 @@ fn what_is_learned_streams_in_and_can_be_kept_as_sliders() {
     assert_eq!(table[1][1], 0.3667);
     command(&mut model, "tune.undo", &mut fx);
     assert_eq!(model.tune.setting.method.id, "adamerging_layer_wise");
+}
+
+#[test]
+fn what_a_mask_lies_on_does_not_become_sliders() {
+    let mut model = started(120, 44);
+    let blocks: Vec<String> = model.catalog.groups.clone();
+    let blocks: Vec<&str> = blocks.iter().map(String::as_str).collect();
+    learning(&mut model, "concrete_task_arithmetic", &blocks, false);
+    let text = draw(120, 44, |area, cx| view(&model, area, cx)).text();
+    assert!(text.contains("step 30 of 100") && text.contains("what the mask leaves"), "{text}");
+    let sliders = crate::tui::command::find("tune.sliders").unwrap();
+    assert_eq!((sliders.enabled)(&model), Err("a mask was learned too, and sliders would lose it"));
 }
 
 #[test]

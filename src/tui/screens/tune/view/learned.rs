@@ -36,7 +36,7 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     let used = line(cx, row(area, 0), &text, theme.accent);
     if goes_on(run) {
         line(cx, from(row(area, 0), used + 2), ". stops and keeps", theme.dim);
-    } else if run.state.is_over() {
+    } else if run.state.is_over() && !learned.masked {
         line(cx, from(row(area, 0), used + 2), "K keeps as sliders", theme.dim);
     }
     sparkline(&learned.losses, row(area, 1), cx);
@@ -53,7 +53,12 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     };
     let used = map.draw(below, cx);
     if !learned.exact {
-        let note = format!("means over the tensors of a block; {} experts", model.tune.setting.experts.len());
+        let what = if learned.masked {
+            "what the mask leaves, means over a block"
+        } else {
+            "means over the tensors of a block"
+        };
+        let note = format!("{what}; {} experts", model.tune.setting.experts.len());
         line(cx, row(below, used), &note, theme.dim);
     }
 }
