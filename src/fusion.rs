@@ -27,12 +27,12 @@ mod similarity;
 pub mod stream;
 mod survey;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use calibration::{Calibration, Draw, Entropy, Examples, Gram, Grams, Layout, Shown, Slopes};
-pub use context::{Adapted, Context, News};
+pub use calibration::{Calibration, Draw, Entropy, Examples, Features, Gram, Grams, Layout, Routed, Shown, Slopes};
+pub use context::{Adapted, Context, News, RoutedTask};
 pub use divergence::{Divergence, divergence};
 pub use effective_rank::{EffectiveRank, effective_rank};
 pub use ensemble::EnsembleRule;
@@ -43,8 +43,8 @@ pub use kernels::names::Patterns;
 pub use linear::{LinearPlan, Origin};
 pub use masks::{MaskSource, SeededMasks};
 pub use method::{Family, Fused, Method, Needs};
-pub use mixture::{Body, Change, Matrix, Mixed, Mixture, Norms, Place, Router};
-pub use per_task::{Own, PER_TASK, PerTask, Storage};
+pub use mixture::{Affine, Body, Change, Matrix, Mixed, Mixture, Norms, Perceptron, Place, Router, Sees, Unit};
+pub use per_task::{Adapter, Own, PER_TASK, PerTask, Storage};
 pub use pool::{Groups, Pool, layer};
 pub use registry::{METHODS, find, methods};
 pub use similarity::{Similarity, similarity};

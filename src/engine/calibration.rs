@@ -12,6 +12,7 @@
 //! | `compute` | computing it |
 //! | `executor` | who computes it |
 //! | `tracked` | slopes |
+//! | `mixed` | what routers say, and slopes over their numbers |
 //! | `memo` | what need not be computed again |
 //! | `statistics` | batches to statistics |
 
@@ -19,6 +20,7 @@ mod compute;
 mod draws;
 mod executor;
 mod memo;
+mod mixed;
 mod source;
 mod statistics;
 #[cfg(test)]

@@ -199,13 +199,17 @@ pub struct MixtureReport {
     pub columns: Vec<String>,
 }
 
+/// A place's name as it is shown.
+pub(super) fn short_name(name: &str) -> String {
+    name.strip_prefix("vision_model.").unwrap_or(name).to_owned()
+}
+
 impl MixtureReport {
     #[must_use]
     pub fn new(mixture: &Mixture, pool: &Pool) -> Self {
-        let name = |name: &str| name.strip_prefix("vision_model.").unwrap_or(name).to_owned();
         Self {
             storage: mixture.storage(pool),
-            places: mixture.body.places.iter().map(|place| name(&place.name)).collect(),
+            places: mixture.body.places.iter().map(|place| short_name(&place.name)).collect(),
             columns: mixture.body.experts.clone(),
         }
     }

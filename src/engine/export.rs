@@ -38,6 +38,10 @@ pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel)
     match plan.method.run(&plan.params, &plan.pool, &mut context)? {
         Fused::Linear(linear) => write(path, &linear.materialise(&plan.pool, &mut context)?, &metadata),
         Fused::Weights(weights) => write(path, &weights, &metadata),
+        // Corrections of features are not weights of the model.
+        Fused::PerTask(models) if models.adapter(0).is_some() => {
+            Err(EngineError::NoWeights { method: plan.method.name })
+        }
         Fused::Ensemble(_) | Fused::Mixture(_) => Err(EngineError::NoWeights { method: plan.method.name }),
         Fused::PerTask(models) => {
             if path.extension().is_some_and(|extension| extension == "safetensors") {

@@ -1,10 +1,11 @@
 //! A method that looks at data, at work on a thread of its own; what it asks of the device is done between other things.
 
 use super::calibration::{Asking, Question, Statistics};
+use super::event::short_name;
 use super::execution::Bench;
 use super::{EngineError, Event, Plan, RunId};
 use crate::cancel::Cancel;
-use crate::fusion::{Adapted, Context, Fused, FusionError, News};
+use crate::fusion::{Adapted, Context, Fused, FusionError, News, RoutedTask};
 use crate::params::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Fusing {
             match self.messages.recv_timeout(TURN) {
                 Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
                 Ok(Message::News(News::Settled { param, value })) => self.settled.push((param, value)),
-                Ok(Message::News(news)) => event(run, news).into_iter().for_each(bench.sink),
+                Ok(Message::News(news)) => events(run, news).into_iter().for_each(bench.sink),
                 Ok(Message::Ask(Question { work, answers })) => {
                     let zoo = &**bench.zoo;
                     let found = bench.computer.compute(zoo, bench.device, bench.lanes, &work)?;
@@ -87,8 +88,8 @@ impl Fusing {
     }
 }
 
-fn event(run: RunId, news: News) -> Option<Event> {
-    Some(match news {
+fn events(run: RunId, news: News) -> Vec<Event> {
+    vec![match news {
         News::Phase { name, total, unit } => {
             Event::Phase { run, name: name.to_owned(), total: Some(total as u64), unit: unit.to_owned() }
         }
@@ -104,8 +105,16 @@ fn event(run: RunId, news: News) -> Option<Event> {
             exact,
             masked,
         },
-        News::Settled { .. } => return None,
-    })
+        News::Routed { places, experts, tasks } => {
+            let places: Vec<String> = places.iter().map(|place| short_name(place)).collect();
+            let event = |RoutedTask { task, weights }: RoutedTask| {
+                let (places, experts) = (places.clone(), experts.clone());
+                Event::Routing { run, task, places, experts, weights }
+            };
+            return tasks.into_iter().map(event).collect();
+        }
+        News::Settled { .. } => return Vec::new(),
+    }]
 }
 
 /// The method's thread. Nobody may be listening any more: then what it says is lost, and what it asks ends it.

@@ -3,7 +3,7 @@
 use super::device::OpenDevice;
 use super::{EngineError, MixtureReport, Plan, score};
 use crate::cancel::Cancel;
-use crate::fusion::{Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, PerTask, Storage};
+use crate::fusion::{Adapter, Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, PerTask, Storage};
 use crate::models::clip_vit::{ClipVit, MixedClipVit};
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
@@ -35,8 +35,8 @@ enum Answers {
     One,
     /// All `members`.
     Ensemble(EnsembleRule),
-    /// One of `per_task`: by task, its place.
-    PerTask(Vec<(String, usize)>),
+    /// One of `per_task`: by task, its place, and what corrects its features.
+    PerTask(Vec<(String, usize, Option<Adapter>)>),
     /// `mixed`, whatever the task.
     Mixture,
 }
@@ -139,15 +139,17 @@ impl Predictor {
         wanted: &[usize],
         device: &OpenDevice,
         context: &mut Context<'_>,
-    ) -> Result<Vec<(String, usize)>, EngineError> {
+    ) -> Result<Vec<(String, usize, Option<Adapter>)>, EngineError> {
         let mut places = Vec::with_capacity(wanted.len());
         let mut built: Vec<Option<String>> = Vec::new();
         let mut kept = std::mem::take(&mut self.per_task);
         for (task, _) in wanted.iter().filter_map(|&at| plan.tasks.get(at)) {
             let expert = plan.expert_of(task);
-            let name = expert.map(|_| task.clone());
+            let adapter = expert.and_then(|expert| models.adapter(expert)).cloned();
+            // With corrections all experts' tasks have the same model.
+            let name = expert.map(|_| if adapter.is_some() { CORRECTED.to_owned() } else { task.clone() });
             if let Some(at) = built.iter().position(|known| *known == name) {
-                places.push((task.clone(), at));
+                places.push((task.clone(), at, adapter));
                 continue;
             }
             let known = kept.iter().position(|(known, _)| *known == name).map(|at| kept.swap_remove(at).1);
@@ -163,7 +165,7 @@ impl Predictor {
                     network.ok_or_else(nothing)?
                 }
             };
-            places.push((task.clone(), self.per_task.len()));
+            places.push((task.clone(), self.per_task.len(), adapter));
             self.per_task.push((name.clone(), network));
             built.push(name);
         }
@@ -236,9 +238,13 @@ impl Predictor {
                 return Ok(plain(score::logits(head, &features(network, pixels)?)));
             }
             Answers::PerTask(places) => {
-                let place = places.iter().find(|(known, _)| known == task).map(|(_, place)| *place);
-                let (_, network) = place.and_then(|place| self.per_task.get(place)).ok_or_else(nothing)?;
-                return Ok(plain(score::logits(head, &features(network, pixels)?)));
+                let (_, place, adapter) = places.iter().find(|(known, ..)| known == task).ok_or_else(nothing)?;
+                let (_, network) = self.per_task.get(*place).ok_or_else(nothing)?;
+                let features = features(network, pixels)?;
+                return Ok(plain(match adapter {
+                    Some(adapter) => score::corrected_logits(head, adapter, features),
+                    None => score::logits(head, &features),
+                }));
             }
             Answers::Mixture => {
                 let mixed = self.mixed.as_ref().ok_or_else(nothing)?;
@@ -261,6 +267,9 @@ impl Predictor {
         }))
     }
 }
+
+/// Stands for all experts' tasks where they share a model.
+const CORRECTED: &str = "";
 
 fn nothing() -> EngineError {
     EngineError::Panic("nothing was fused".to_owned())

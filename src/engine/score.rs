@@ -1,5 +1,6 @@
 //! From features to answers, batch by batch.
 
+use crate::fusion::Adapter;
 use crate::tasks::metrics;
 use crate::zoo::Head;
 
@@ -18,6 +19,15 @@ pub(super) fn logits(head: &Head, features: &[f32]) -> Vec<f32> {
     for (feature, logits) in features.chunks_exact(head.dim).zip(out.chunks_exact_mut(head.classes)) {
         head.logits(feature, logits);
     }
+    out
+}
+
+/// The same of features that a task's adapter corrects.
+pub(super) fn corrected_logits(head: &Head, adapter: &Adapter, mut features: Vec<f32>) -> Vec<f32> {
+    let lengths: Vec<f32> = features.chunks_exact_mut(head.dim).map(|row| adapter.correct(row)).collect();
+    let mut out = logits(head, &features);
+    // Heads divide by the length that features have now; before the correction it was 1.
+    out.chunks_exact_mut(head.classes).zip(lengths).for_each(|(row, length)| row.iter_mut().for_each(|x| *x *= length));
     out
 }
 

@@ -3,7 +3,7 @@
 //! Fusion knows neither networks nor data sets. Whoever has both (the engine) implements [`Calibration`] and hands it in
 //! through [`Context::data`](super::Context).
 
-use super::{Context, FusionError};
+use super::{Context, FusionError, Mixture};
 use crate::weights::{Checkpoint, StateDict};
 use serde::Serialize;
 use std::any::Any;
@@ -106,6 +106,25 @@ pub struct Entropy {
     pub slope: StateDict,
 }
 
+/// What heads look at, of several examples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    pub width: usize,
+    /// `[example, width]`, as the model gives them.
+    pub values: Vec<f32>,
+}
+
+/// How unsure a mixture's answers are, and whom its routers ask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routed {
+    /// Mean entropy in nats of each task's batch, in the tasks' order.
+    pub losses: Vec<f64>,
+    /// The slope of their sum over the routers' numbers, `[router][number]`; empty for routers that are not trained.
+    pub slopes: Vec<Vec<f64>>,
+    /// What each expert weighed on the mean, `[task][place · expert]`.
+    pub weights: Vec<Vec<f64>>,
+}
+
 /// A model shown data.
 pub trait Calibration: Sync {
     /// The Gram matrices of all linear layers of `model` on examples of `task`. Reports the examples seen to
@@ -149,13 +168,14 @@ pub trait Calibration: Sync {
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError>;
 
-    /// The same of the cross-entropy to the true labels.
+    /// The same of the cross-entropy to the true labels; with `shares` the slope is that of Σ share · loss.
     ///
     /// # Errors
     /// As [`Calibration::grams`].
     fn cross_entropy(
         &self,
         tasks: &[&str],
+        shares: Option<&[f64]>,
         weights: Arc<StateDict>,
         draw: Draw,
         step: usize,
@@ -176,6 +196,55 @@ pub trait Calibration: Sync {
         cx: &mut Context<'_>,
     ) -> Result<Grams, FusionError>;
 
+    /// The same of a mixture's answers, over its routers' numbers.
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`]; by default, that mixtures cannot be run.
+    fn routed(
+        &self,
+        tasks: &[&str],
+        mixture: &Mixture,
+        draw: Draw,
+        step: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Routed, FusionError> {
+        let _ = (mixture, draw, step, cx);
+        Err(no_mixtures(tasks.first().copied().unwrap_or_default()))
+    }
+
+    /// What each expert of a mixture weighs on the mean over examples of `task`, `[place · expert]`. Reports the examples
+    /// seen to [`Context::advance`].
+    ///
+    /// # Errors
+    /// As [`Calibration::routed`].
+    fn routing(
+        &self,
+        task: &str,
+        mixture: &Mixture,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Vec<f64>, FusionError> {
+        let _ = (mixture, draw, cx);
+        Err(no_mixtures(task))
+    }
+
+    /// The features that a model with these weights has of the examples of a draw, in an order that does not depend on the
+    /// model. Reports the examples seen to [`Context::advance`].
+    ///
+    /// # Errors
+    /// As [`Calibration::grams`]; by default, that there are no features.
+    fn features(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Features, FusionError> {
+        let _ = (weights, draw, cx);
+        let reason = "nothing here can look at a model's features".to_owned();
+        Err(FusionError::Data { task: task.to_owned(), reason })
+    }
+
     /// What a method learned and [kept](Self::keep) under this key, if it is still there.
     fn recall(&self, _key: &[u8; 32]) -> Option<Arc<dyn Any + Send + Sync>> {
         None
@@ -190,4 +259,8 @@ pub trait Calibration: Sync {
     /// # Errors
     /// No data for such a task, or none.
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError>;
+}
+
+fn no_mixtures(task: &str) -> FusionError {
+    FusionError::Data { task: task.to_owned(), reason: "nothing here can run a mixture of experts".to_owned() }
 }

@@ -16,12 +16,22 @@ pub enum News {
     Warning(String),
     /// Coefficients were moved.
     Adapted(Adapted),
+    /// Whom the routers of a mixture asked in a step.
+    Routed { places: Vec<String>, experts: Vec<String>, tasks: Vec<RoutedTask> },
     /// A parameter turned out to be another than was asked for: with this one the result comes out again.
     Settled { param: &'static str, value: Value },
 }
 
-/// Coefficients that are being learned, after a step.
+/// Whom routers sent a task's images to.
 #[derive(Debug, Clone, PartialEq)]
+pub struct RoutedTask {
+    pub task: String,
+    /// What each expert weighed on the mean, `[place][expert]`.
+    pub weights: Vec<Vec<f64>>,
+}
+
+/// Coefficients that are being learned, after a step.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Adapted {
     /// Steps taken, and asked for.
     pub step: usize,
@@ -30,7 +40,7 @@ pub struct Adapted {
     pub losses: Vec<f64>,
     /// What the columns of `coefficients` stand for.
     pub blocks: Arc<Vec<String>>,
-    /// `[expert][block]`
+    /// `[expert][block]`; empty where routers are learned.
     pub coefficients: Vec<Vec<f64>>,
     /// Whether these are all coefficients there are; else means over the tensors of a block.
     pub exact: bool,

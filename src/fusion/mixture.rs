@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Mixture {
     pub body: Arc<Body>,
-    /// One for each of the body's places.
+    /// What the body's places point to.
     pub routers: Vec<Router>,
 }
 
@@ -25,12 +25,24 @@ pub struct Body {
     pub places: Vec<Place>,
 }
 
-/// Layers that share a router, which sees what the first of them is given.
+/// Layers that are weighed together, by a router that sees what the first of them is given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// The name that these layers' tensors begin with.
     pub name: String,
+    /// Which of the mixture's routers; several places may have the same.
+    pub router: usize,
+    pub unit: Unit,
     pub layers: Vec<Mixed>,
+}
+
+/// What a router weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Every expert's change as a whole.
+    Expert,
+    /// Every component of every change, expert after expert: all layers of the place have changes of the same ranks.
+    Component,
 }
 
 /// A linear layer with experts.
@@ -72,6 +84,8 @@ pub enum Matrix {
 pub enum Router {
     /// Token by token, by the part of the input that lies along each expert's directions.
     Norms(Arc<Norms>),
+    /// Image by image, by a small network that is trained.
+    Perceptron(Arc<Perceptron>),
 }
 
 /// The directions of a router without training: gᵢ ∝ exp ‖Dᵢx‖, of which the largest few are kept and made to add up to 1.
@@ -86,12 +100,69 @@ pub struct Norms {
     pub top: usize,
 }
 
+/// The mean over an image's tokens of A₂ max(0, A₁x + b₁) + b₂ (Tang et al. 2024, WEMoE), of one layer, or of any number
+/// of them; nothing makes its weights add up to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Perceptron {
+    pub sees: Sees,
+    /// The last one has an output for everything that is weighed.
+    pub layers: Vec<Affine>,
+    /// If so, only about so many of the weights are let through: g ∘ σ(100 (g − the so-manieth largest)).
+    pub select: Option<usize>,
+}
+
+/// What a [`Perceptron`] looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// All tokens that its place is given.
+    Tokens,
+    /// The features that the backbone, without any experts, has of the image.
+    Features,
+}
+
+/// Ax + b; with no inputs at all the constant b.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Affine {
+    pub inputs: usize,
+    /// `[outputs, inputs]`
+    pub weight: Vec<f32>,
+    /// `[outputs]`
+    pub bias: Vec<f32>,
+}
+
+impl Mixed {
+    /// Components of all changes; none of those that are kept as they are.
+    #[must_use]
+    pub fn components(&self) -> usize {
+        let rank = |change: &Change| if let Matrix::LowRank { rank, .. } = change.weight { rank } else { 0 };
+        self.changes.iter().map(rank).sum()
+    }
+}
+
 impl Matrix {
+    /// Numbers to keep: zeros of a change that was pruned need no room.
     fn len(&self) -> usize {
         match self {
-            Self::Dense(values) => values.len(),
+            Self::Dense(values) => values.iter().filter(|x| **x != 0.0).count(),
             Self::LowRank { left, right, .. } => left.len() + right.len(),
         }
+    }
+}
+
+impl Perceptron {
+    /// All numbers: of each layer the weight, then the bias.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f32> {
+        self.layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias)).copied().collect()
+    }
+
+    /// The same network with other numbers, in the order of [`numbers`](Self::numbers); those that are missing stay.
+    #[must_use]
+    pub fn with_numbers(&self, numbers: impl IntoIterator<Item = f32>) -> Self {
+        let mut with = self.clone();
+        let places = with.layers.iter_mut().flat_map(|layer| layer.weight.iter_mut().chain(&mut layer.bias));
+        places.zip(numbers).for_each(|(place, number)| *place = number);
+        with
     }
 }
 
@@ -101,6 +172,7 @@ impl Router {
     pub fn len(&self) -> usize {
         match self {
             Self::Norms(norms) => norms.directions.len(),
+            Self::Perceptron(network) => network.layers.iter().map(|layer| layer.weight.len() + layer.bias.len()).sum(),
         }
     }
 

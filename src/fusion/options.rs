@@ -7,4 +7,5 @@ pub(super) mod deltas;
 pub(super) mod draw;
 pub(super) mod drop;
 pub(super) mod mergekit;
+pub(super) mod routing;
 pub(super) mod weights;

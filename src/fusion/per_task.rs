@@ -1,11 +1,13 @@
 //! One model for each expert, kept as what they share and the little that each has of its own.
 
+mod adapter;
 mod own;
 
 use super::kernels::chunks::for_chunks;
 use super::kernels::rows::{Row, Scratch, blank, rows};
 use super::{Context, FusionError, Pool};
 use crate::weights::{Checkpoint, StateDict, Tensor, TensorInfo};
+pub use adapter::Adapter;
 pub use own::Own;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -22,6 +24,8 @@ pub struct PerTask {
     shared: Option<StateDict>,
     /// `[expert][tensor]`, tensors as in the reference; what stands for an integer buffer is not looked at.
     own: Vec<Vec<Own>>,
+    /// What corrects each expert's task's features, if anything does: then all experts have the same model.
+    adapters: Vec<Adapter>,
 }
 
 /// What it takes to store a pool's models, in bytes.
@@ -53,7 +57,20 @@ impl Storage {
 
 impl PerTask {
     pub(super) fn new(shared: Option<StateDict>, own: Vec<Vec<Own>>) -> Self {
-        Self { shared, own }
+        Self { shared, own, adapters: Vec::new() }
+    }
+
+    /// One model, θ₀ + `change`, whose features each expert's task corrects in its own way.
+    pub(super) fn corrected(change: StateDict, adapters: Vec<Adapter>) -> Self {
+        let own = |source| Own::Flipped { source, signs: Vec::new(), scale: 1.0 };
+        let own: Vec<Own> = (0..change.tensors().len()).map(own).collect();
+        Self { shared: Some(change), own: vec![own; adapters.len()], adapters }
+    }
+
+    /// What corrects the features of an expert's task.
+    #[must_use]
+    pub fn adapter(&self, expert: usize) -> Option<&Adapter> {
+        self.adapters.get(expert)
     }
 
     /// The vector that all tasks share.
@@ -132,11 +149,12 @@ impl PerTask {
             let pairs = own.iter().zip(tensors).filter(|(_, info)| floats(info));
             pairs.map(|(own, info)| own.bytes(info)).sum()
         };
+        let adapters = self.adapters.iter().map(|adapter| 4 * adapter.len() as u64).sum();
         let bytes = |model: &Checkpoint| model.tensors().iter().map(|info| info.bytes() as u64).sum();
         Storage {
             base: pool.base().map_or(0, bytes),
             shared,
-            own: self.own.iter().map(of).sum(),
+            own: if self.adapters.is_empty() { self.own.iter().map(of).sum() } else { adapters },
             experts: pool.experts().iter().map(|(_, expert)| bytes(expert)).sum(),
         }
     }

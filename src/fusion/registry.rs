@@ -47,6 +47,8 @@ methods! {
     gossip,
     frank_wolfe_hard,
     frank_wolfe_soft,
+    ada_svd,
+    pwe_moe,
     tsv_m,
     iso_c,
     iso_cts,
@@ -83,10 +85,15 @@ methods! {
     randes,
     bitdelta,
     magnitude_diff_pruning,
+    surgery,
     simple_ensemble,
     weighted_ensemble,
     max_model,
     smile,
+    wemoe,
+    e_wemoe,
+    rankone_moe,
+    dawe,
 }
 
 /// The method called `id`.

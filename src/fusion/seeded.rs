@@ -2,7 +2,7 @@
 //! before.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 /// The key of the random numbers for one purpose, such as `mask`: of a person's seed and of what tells one stream of that
@@ -19,4 +19,11 @@ pub(crate) fn key(purpose: &str, seed: u64, parts: &[&[u8]]) -> [u8; 32] {
 /// The stream of that key; see [`key`].
 pub(crate) fn stream(purpose: &str, seed: u64, parts: &[&[u8]]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key(purpose, seed, parts))
+}
+
+/// A standard normal number (Box–Muller).
+pub(crate) fn normal(stream: &mut ChaCha8Rng) -> f32 {
+    let mut uniform = || (f64::from(stream.next_u32()) + 0.5) / 4_294_967_296.0;
+    let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+    (radius * angle.cos()) as f32
 }

@@ -1,6 +1,9 @@
 //! Small pools for tests.
 
-use super::{Calibration, Context, Draw, Entropy, Fused, FusionError, Gram, Grams, Layout, Method, Pool, Slopes, find};
+use super::{
+    Calibration, Context, Draw, Entropy, Features, Fused, FusionError, Gram, Grams, Layout, Method, Mixture, Pool,
+    Routed, Router, Slopes, find,
+};
 use crate::cancel::Cancel;
 use crate::params::{ParamSet, Value};
 use crate::weights::{Checkpoint, DType, Data, Source, StateDict, Tensor};
@@ -29,7 +32,7 @@ pub fn checkpoint(tensors: Vec<Tensor>) -> Checkpoint {
 pub fn model(values: &[f32]) -> Checkpoint {
     assert_eq!(values.len(), ELEMENTS);
     let shapes: [(&str, &[usize]); 5] = [
-        ("encoder.layers.0.fc.weight", &[3, 4]),
+        ("encoder.layers.0.mlp.fc.weight", &[3, 4]),
         ("encoder.layers.1.conv.weight", &[2, 1, 2, 2]),
         ("logit_scale", &[]),
         ("nothing", &[0, 3]),
@@ -162,6 +165,7 @@ impl Calibration for Breaking {
     fn cross_entropy(
         &self,
         tasks: &[&str],
+        _: Option<&[f64]>,
         weights: Arc<StateDict>,
         draw: Draw,
         step: usize,
@@ -253,6 +257,7 @@ impl Calibration for Pretended {
     fn cross_entropy(
         &self,
         tasks: &[&str],
+        _: Option<&[f64]>,
         weights: Arc<StateDict>,
         draw: Draw,
         step: usize,
@@ -273,6 +278,54 @@ impl Calibration for Pretended {
         cx.advance(self.count(task, draw)?);
         let named = weights.tensors().iter().filter(|tensor| names.contains(&tensor.name.as_str()));
         Ok(named.map(|tensor| pretended_gram(task, &tensor.name, tensor.shape[1])).collect())
+    }
+
+    /// Half the squared length of the routers' numbers, for every task.
+    fn routed(
+        &self,
+        tasks: &[&str],
+        mixture: &Mixture,
+        _: Draw,
+        _: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Routed, FusionError> {
+        cx.cancel.check()?;
+        let numbers = |router: &Router| match router {
+            Router::Perceptron(network) => network.numbers().into_iter().map(f64::from).collect(),
+            Router::Norms(_) => Vec::new(),
+        };
+        let slopes: Vec<Vec<f64>> = mixture.routers.iter().map(numbers).collect();
+        let loss = slopes.iter().flatten().map(|x| x * x).sum::<f64>() / 2.0;
+        let weights = vec![0.5; mixture.body.places.len() * mixture.body.experts.len()];
+        Ok(Routed { losses: vec![loss; tasks.len()], slopes, weights: vec![weights; tasks.len()] })
+    }
+
+    fn features(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Features, FusionError> {
+        cx.cancel.check()?;
+        let count = self.count(task, draw)?;
+        cx.advance(count);
+        let shift = weights.tensors().iter().filter_map(Tensor::values).flatten().sum::<f32>();
+        let values = (0..3 * count).map(|at| (at as f32 + shift).sin()).collect();
+        Ok(Features { width: 3, values })
+    }
+
+    fn routing(
+        &self,
+        task: &str,
+        mixture: &Mixture,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Vec<f64>, FusionError> {
+        cx.cancel.check()?;
+        cx.advance(self.count(task, draw)?);
+        let weights = mixture.body.places.len() * mixture.body.experts.len();
+        Ok((0..weights).map(|at| ((at + task.len()) as f64).sin().abs()).collect())
     }
 
     fn count(&self, _: &str, draw: Draw) -> Result<usize, FusionError> {

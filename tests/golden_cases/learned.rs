@@ -115,6 +115,7 @@ impl Calibration for Given {
     fn cross_entropy(
         &self,
         _: &[&str],
+        _: Option<&[f64]>,
         _: Arc<StateDict>,
         _: Draw,
         _: usize,
@@ -258,7 +259,7 @@ impl Source for Tiny {
 }
 
 /// A tower that ends in the peer's projection.
-fn tower(root: &Path, name: &str) -> Result<Checkpoint> {
+pub fn tower(root: &Path, name: &str) -> Result<Checkpoint> {
     let file = root.join(format!("moe/models/{name}.safetensors"));
     let tower = open(if file.exists() { file } else { root.join("moe/models").join(name) }.as_path())?;
     let mut tensors = StateDict::load(&tower).tensors().to_vec();

@@ -1,13 +1,15 @@
 //! Carrying out pieces of work on a device.
 
 use super::Source;
+use super::mixed;
 use super::source::input;
 use super::tracked::Tracked;
-use super::work::{Answer, Batch, Products, Wanted, Work};
+use super::work::{Answer, Batch, Products, Subject, Wanted, Work};
 use crate::engine::EngineError;
 use crate::engine::device::OpenDevice;
 use crate::engine::lanes::Lanes;
-use crate::models::clip_vit::ClipVit;
+use crate::fusion::{Body, Mixture};
+use crate::models::clip_vit::{ClipVit, MixedClipVit};
 use crate::weights::StateDict;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub struct Computer {
     plain: Option<Network>,
     /// On the device's autodiff side.
     tracked: Option<Network>,
+    /// Experts and all, on the side that was asked for last.
+    mixed: Option<(Arc<Body>, Device, MixedClipVit)>,
 }
 
 struct Network {
@@ -38,23 +42,56 @@ impl Computer {
         work: &Work,
     ) -> Result<Vec<Answer>, EngineError> {
         work.cancel.check()?;
-        let model = match work.wanted {
-            Wanted::Products { .. } => hold(&mut self.plain, source, &device.tensor, &work.weights)?,
+        let (weights, wanted) = match &work.subject {
+            Subject::Model { weights, wanted } => (weights, *wanted),
+            Subject::Mixture { mixture, slopes } => return self.route(source, device, lanes, work, (mixture, *slopes)),
+        };
+        let model = match wanted {
+            Wanted::Products { .. } | Wanted::Features => hold(&mut self.plain, source, &device.tensor, weights)?,
             Wanted::Entropy | Wanted::CrossEntropy | Wanted::Slopes { .. } => {
-                hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), &work.weights)?
+                hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), weights)?
             }
         };
         let answer = |batch: &Batch| -> Result<Answer, EngineError> {
             work.cancel.check()?;
             let tracked = || Tracked::new(model, source, batch, &work.cancel);
-            match work.wanted {
+            match wanted {
                 Wanted::Products { block } => {
                     products(model, pixels(source, batch, &device.tensor)?, block).map(Answer::Products)
+                }
+                Wanted::Features => {
+                    let features = model.features(pixels(source, batch, &device.tensor)?);
+                    Ok(Answer::Features { width: features.dims()[1], values: values(features)? })
                 }
                 Wanted::Entropy => tracked()?.entropy(),
                 Wanted::CrossEntropy => tracked()?.cross_entropy(),
                 Wanted::Slopes { what, seed } => tracked()?.measure(what, seed),
             }
+        };
+        lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
+    }
+
+    fn route(
+        &mut self,
+        source: &dyn Source,
+        device: &OpenDevice,
+        lanes: &Lanes,
+        work: &Work,
+        (mixture, slopes): (&Mixture, bool),
+    ) -> Result<Vec<Answer>, EngineError> {
+        let side = if slopes { device.tensor.clone().autodiff() } else { device.tensor.clone() };
+        let held = match self.mixed.take() {
+            Some(held) if Arc::ptr_eq(&held.0, &mixture.body) && held.1 == side => held,
+            _ => (Arc::clone(&mixture.body), side.clone(), MixedClipVit::new(source.config(), mixture, &side)?),
+        };
+        let tower = &self.mixed.insert(held).2;
+        let answer = |batch: &Batch| -> Result<Answer, EngineError> {
+            work.cancel.check()?;
+            // Leaves of its own: backward passes over shared ones wait for each other for ever.
+            let tower = tower.with_routers(&mixture.routers);
+            let pixels = pixels(source, batch, &side)?;
+            let head = if slopes { Some(source.head(&batch.task)?) } else { None };
+            mixed::routed(&tower, pixels, head).map(Answer::Routed)
         };
         lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
     }

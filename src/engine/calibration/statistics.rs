@@ -3,10 +3,12 @@
 use super::draws::{chosen, step};
 use super::executor::Executor;
 use super::memo::Memo;
-use super::work::{Answer, Batch, Products, Wanted, Work};
+use super::work::{Answer, Batch, Products, Subject, Wanted, Work};
 use super::{Direct, Source};
 use crate::engine::EngineError;
-use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError, Gram, Grams, Layout, Slopes};
+use crate::fusion::{
+    Calibration, Context, Draw, Entropy, Features, FusionError, Gram, Grams, Layout, Mixture, Routed, Slopes,
+};
 use crate::models::clip_vit::Linear;
 use crate::weights::{Checkpoint, Data, StateDict, Tensor};
 use std::any::Any;
@@ -52,14 +54,14 @@ impl Statistics {
     fn run(
         &self,
         batches: &[Batch],
-        (wanted, weights): (Wanted, &Arc<StateDict>),
+        subject: &Subject,
         cx: &mut Context<'_>,
         mut take: impl FnMut(Answer, &mut Context<'_>),
     ) -> Result<(), FusionError> {
         for batches in batches.chunks(self.executor.width().max(1)) {
             cx.cancel.check()?;
-            let (weights, cancel) = (Arc::clone(weights), cx.cancel.clone());
-            let answers = self.executor.run(Work { weights, batches: batches.to_vec(), wanted, cancel })?;
+            let (subject, cancel) = (subject.clone(), cx.cancel.clone());
+            let answers = self.executor.run(Work { subject, batches: batches.to_vec(), cancel })?;
             for answer in answers {
                 take(answer, cx);
             }
@@ -72,7 +74,7 @@ impl Statistics {
         &self,
         (task, draw): (&str, Draw),
         batch: usize,
-        (wanted, weights): (Wanted, &Arc<StateDict>),
+        subject: &Subject,
         cx: &mut Context<'_>,
         mut take: impl FnMut(Answer),
     ) -> Result<usize, FusionError> {
@@ -82,7 +84,7 @@ impl Statistics {
             .map(|indices| Batch { task: task.to_owned(), shown: draw.shown, indices: indices.to_vec() })
             .collect();
         let mut sizes = batches.iter().map(|batch| batch.indices.len());
-        self.run(&batches, (wanted, weights), cx, |answer, cx| {
+        self.run(&batches, subject, cx, |answer, cx| {
             take(answer);
             cx.advance(sizes.next().unwrap_or_default());
         })?;
@@ -99,7 +101,8 @@ impl Statistics {
         cx: &mut Context<'_>,
     ) -> Result<Grams, FusionError> {
         let mut sums: HashMap<Linear, Sum> = HashMap::new();
-        self.all((task, draw), draw.batch, (Wanted::Products { block }, weights), cx, |answer| {
+        let subject = Subject::Model { weights: Arc::clone(weights), wanted: Wanted::Products { block } };
+        self.all((task, draw), draw.batch, &subject, cx, |answer| {
             let Answer::Products(products) = answer else { return };
             for product in &products {
                 sums.entry(product.of).or_default().add(product);
@@ -120,20 +123,27 @@ impl Statistics {
     fn loss(
         &self,
         wanted: Wanted,
-        (tasks, draw, at): (&[&str], Draw, usize),
+        (tasks, shares, draw, at): (&[&str], Option<&[f64]>, Draw, usize),
         weights: &Arc<StateDict>,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
+        let batches = self.batches(tasks, draw, at)?;
+        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
+        let subject = Subject::Model { weights: Arc::clone(weights), wanted };
+        self.run(&batches, &subject, cx, |answer, _| {
+            let share = shares.and_then(|shares| shares.get(losses.len())).copied().unwrap_or(1.0);
+            losses.extend(total.add(answer, share));
+        })?;
+        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
+    }
+
+    /// The batch of one step of every task.
+    fn batches(&self, tasks: &[&str], draw: Draw, at: usize) -> Result<Vec<Batch>, FusionError> {
         let batch = |task: &&str| {
             let indices = step(task, draw, self.available(task, draw)?, at);
             Ok(Batch { task: (*task).to_owned(), shown: draw.shown, indices })
         };
-        let batches = tasks.iter().map(batch).collect::<Result<Vec<_>, FusionError>>()?;
-        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
-        self.run(&batches, (wanted, weights), cx, |answer, _| {
-            losses.extend(total.add(answer));
-        })?;
-        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
+        tasks.iter().map(batch).collect()
     }
 }
 
@@ -206,9 +216,9 @@ impl Calibration for Statistics {
         kept.keep(question, model, task, || {
             let mut total = Total::default();
             let wanted = Wanted::Slopes { what, seed: draw.seed };
-            let weights = Arc::new(StateDict::load(model));
-            let examples = self.all((task, draw), batch, (wanted, &weights), cx, |answer| {
-                total.add(answer);
+            let subject = Subject::Model { weights: Arc::new(StateDict::load(model)), wanted };
+            let examples = self.all((task, draw), batch, &subject, cx, |answer| {
+                total.add(answer, 1.0);
             })?;
             let has = |name: &str| model.get(name).is_some();
             Ok(total.named(1.0 / examples as f64, has))
@@ -223,23 +233,105 @@ impl Calibration for Statistics {
         at: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
-        self.loss(Wanted::Entropy, (tasks, draw, at), &weights, cx)
+        self.loss(Wanted::Entropy, (tasks, None, draw, at), &weights, cx)
     }
 
     fn cross_entropy(
         &self,
         tasks: &[&str],
+        shares: Option<&[f64]>,
         weights: Arc<StateDict>,
         draw: Draw,
         at: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
-        self.loss(Wanted::CrossEntropy, (tasks, draw, at), &weights, cx)
+        self.loss(Wanted::CrossEntropy, (tasks, shares, draw, at), &weights, cx)
+    }
+
+    fn routed(
+        &self,
+        tasks: &[&str],
+        mixture: &Mixture,
+        draw: Draw,
+        at: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Routed, FusionError> {
+        let batches = self.batches(tasks, draw, at)?;
+        let mut sum = Routed { losses: Vec::new(), slopes: Vec::new(), weights: Vec::new() };
+        let subject = Subject::Mixture { mixture: mixture.clone(), slopes: true };
+        self.run(&batches, &subject, cx, |answer, _| {
+            let Answer::Routed(found) = answer else { return };
+            sum.losses.push(found.loss);
+            sum.weights.push(mean(&total(&found.weights, found.images), found.images));
+            sum.slopes.resize(found.slopes.len(), Vec::new());
+            for (sum, slope) in sum.slopes.iter_mut().zip(&found.slopes) {
+                add(sum, slope.iter().map(|x| f64::from(*x)));
+            }
+        })?;
+        Ok(sum)
+    }
+
+    fn routing(
+        &self,
+        task: &str,
+        mixture: &Mixture,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Vec<f64>, FusionError> {
+        let mut sum = Vec::new();
+        let subject = Subject::Mixture { mixture: mixture.clone(), slopes: false };
+        let images = self.all((task, draw), draw.batch, &subject, cx, |answer| {
+            if let Answer::Routed(found) = answer {
+                add(&mut sum, total(&found.weights, found.images));
+            }
+        })?;
+        Ok(mean(&sum, images))
+    }
+
+    fn features(
+        &self,
+        task: &str,
+        weights: Arc<StateDict>,
+        draw: Draw,
+        cx: &mut Context<'_>,
+    ) -> Result<Features, FusionError> {
+        let mut all = Features { width: 0, values: Vec::new() };
+        let subject = Subject::Model { weights, wanted: Wanted::Features };
+        self.all((task, draw), draw.batch, &subject, cx, |answer| {
+            if let Answer::Features { width, values } = answer {
+                all.width = width;
+                all.values.extend(values);
+            }
+        })?;
+        Ok(all)
     }
 
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError> {
         Ok(self.available(task, draw)?.min(draw.samples))
     }
+}
+
+/// The sum of `rows` rows.
+fn total(values: &[f32], rows: usize) -> Vec<f64> {
+    let mut sum = Vec::new();
+    for row in values.chunks_exact((values.len() / rows.max(1)).max(1)) {
+        add(&mut sum, row.iter().map(|x| f64::from(*x)));
+    }
+    sum
+}
+
+/// sum += values; an empty sum becomes as long as they are.
+fn add(sum: &mut Vec<f64>, values: impl IntoIterator<Item = f64>) {
+    for (at, value) in values.into_iter().enumerate() {
+        match sum.get_mut(at) {
+            Some(sum) => *sum += value,
+            None => sum.push(value),
+        }
+    }
+}
+
+fn mean(sum: &[f64], count: usize) -> Vec<f64> {
+    sum.iter().map(|x| x / count.max(1) as f64).collect()
 }
 
 /// Sums of outer products, and of how many rows.
@@ -274,8 +366,8 @@ struct Total {
 }
 
 impl Total {
-    /// Adds an answer, and returns its loss.
-    fn add(&mut self, answer: Answer) -> Option<f64> {
+    /// Adds an answer's slope times `factor`, and returns its loss.
+    fn add(&mut self, answer: Answer, factor: f64) -> Option<f64> {
         let Answer::Slope { loss, slope } = answer else { return None };
         if self.tensors.is_empty() {
             self.tensors = slope.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
@@ -283,7 +375,7 @@ impl Total {
                 slope.tensors().iter().map(|tensor| vec![0.0; tensor.values().map_or(0, <[f32]>::len)]).collect();
         }
         for (sum, tensor) in self.sums.iter_mut().zip(slope.tensors()) {
-            sum.iter_mut().zip(tensor.values().unwrap_or_default()).for_each(|(sum, x)| *sum += f64::from(*x));
+            sum.iter_mut().zip(tensor.values().unwrap_or_default()).for_each(|(sum, x)| *sum += factor * f64::from(*x));
         }
         Some(loss)
     }

@@ -3,8 +3,9 @@
 use super::{Source, Statistics};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::fusion::{Calibration, Context, Draw, FusionError, Grams, Shown, Slopes};
+use crate::fusion::{Calibration, Context, Draw, Fused, FusionError, Grams, News, Pool, Router, Shown, Slopes, find};
 use crate::models::clip_vit::{ClipVitConfig, random_weights};
+use crate::params::{ParamSet, Value};
 use crate::weights::{Checkpoint, Source as Bytes, StateDict};
 use crate::zoo::Head;
 use std::sync::Arc;
@@ -165,7 +166,7 @@ fn the_cross_entropy_has_the_slope_that_differences_say_and_labels_must_fit() {
         let tensor = weights.tensors_mut().iter_mut().find(|tensor| tensor.name == name).unwrap();
         let crate::weights::Data::Float(values) = &mut tensor.data else { panic!() };
         values[5] += nudge;
-        statistics.cross_entropy(&["a"], Arc::new(weights), ALL, 0, cx)
+        statistics.cross_entropy(&["a"], None, Arc::new(weights), ALL, 0, cx)
     };
     let here = loss(0.0, &mut cx).unwrap();
     let slope = f64::from(here.slope.get(name).unwrap().values().unwrap()[5]);
@@ -175,7 +176,7 @@ fn the_cross_entropy_has_the_slope_that_differences_say_and_labels_must_fit() {
     // Of one example, the mean size of the slope is the slope's size.
     let one = Draw { samples: 1, batch: 1, ..ALL };
     let sizes = statistics.slopes("a", &model, Slopes::LabelledMagnitudes, one, &mut cx).unwrap();
-    let own = statistics.cross_entropy(&["a"], Arc::new(StateDict::load(&model)), one, 0, &mut cx).unwrap();
+    let own = statistics.cross_entropy(&["a"], None, Arc::new(StateDict::load(&model)), one, 0, &mut cx).unwrap();
     let (sizes, own) = (sizes.get(name).unwrap().values().unwrap(), own.slope.get(name).unwrap().values().unwrap());
     assert!(sizes.iter().any(|x| *x > 0.0));
     assert!(sizes.iter().zip(own).all(|(size, x)| (size - x.abs()).abs() < 1e-6));
@@ -184,9 +185,65 @@ fn the_cross_entropy_has_the_slope_that_differences_say_and_labels_must_fit() {
 }
 
 #[test]
+fn the_entropy_has_the_slope_over_routers_that_differences_say() {
+    let made = Arc::new(Made::new());
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let (cancel, mut silent) = (Cancel::default(), |_, _| {});
+    let mut cx = Context::new(&cancel, &mut silent).with_data(&statistics);
+    let experts = [("a", 4), ("b", 5)].map(|(task, seed)| (task.to_owned(), made.tower(seed)));
+    let pool = Pool::new(Some(made.tower(3)), experts.into()).unwrap();
+    for id in ["wemoe", "e_wemoe", "rankone_moe", "dawe"] {
+        let method = find(id).unwrap();
+        let given = [("steps", Value::Int(0)), ("rate", Value::Float(0.01))];
+        let params = ParamSet::checked(method.specs, given).unwrap();
+        let Fused::Mixture(mixture) = method.run(&params, &pool, &mut cx).unwrap() else { panic!("{id}") };
+        let draw = Draw { batch: 20, ..ALL };
+        let here = statistics.routed(&["a", "b"], &mixture, draw, 0, &mut cx).unwrap();
+        assert_eq!((here.losses.len(), here.weights.len(), here.slopes.len()), (2, 2, mixture.routers.len()));
+        let at = mixture.routers[0].len() - 1;
+        let mut loss = |by: f32| {
+            let mut nudged = mixture.clone();
+            let Router::Perceptron(network) = &nudged.routers[0] else { panic!("not trained") };
+            let mut numbers = network.numbers();
+            numbers[at] += by;
+            nudged.routers[0] = Router::Perceptron(Arc::new(network.with_numbers(numbers)));
+            statistics.routed(&["a", "b"], &nudged, draw, 0, &mut cx).unwrap().losses.iter().sum::<f64>()
+        };
+        let measured = (loss(0.02) - loss(-0.02)) / 0.04;
+        let slope = here.slopes[0][at];
+        assert!((measured - slope).abs() < 0.03 * slope.abs() + 2e-4, "{id}: {measured} {slope}");
+        let mean = statistics.routing("a", &mixture, ALL, &mut cx).unwrap();
+        assert!(mean.iter().zip(&here.weights[0]).all(|(a, b)| (a - b).abs() < 1e-5), "{id}");
+    }
+}
+
+#[test]
+fn training_routers_makes_answers_surer_and_is_reproducible() {
+    let made = Arc::new(Made::new());
+    let statistics = Statistics::direct(Arc::clone(&made) as Arc<dyn Source>).unwrap();
+    let experts = [("a", 4), ("b", 5)].map(|(task, seed)| (task.to_owned(), made.tower(seed)));
+    let pool = Pool::new(Some(made.tower(3)), experts.into()).unwrap();
+    let run = |steps: i64| {
+        let method = find("wemoe").unwrap();
+        let given = [("steps", Value::Int(steps)), ("rate", Value::Float(0.02))];
+        let params = ParamSet::checked(method.specs, given).unwrap();
+        let (cancel, mut silent, mut heard) = (Cancel::default(), |_, _| {}, Vec::new());
+        let mut listener = |news| heard.push(news);
+        let mut cx = Context::new(&cancel, &mut silent).with_data(&statistics).with_listener(&mut listener);
+        let Fused::Mixture(mixture) = method.run(&params, &pool, &mut cx).unwrap() else { panic!("no mixture") };
+        let losses = heard.into_iter().filter_map(|news| match news {
+            News::Adapted(adapted) => Some(adapted.losses.iter().sum::<f64>()),
+            _ => None,
+        });
+        (losses.collect::<Vec<f64>>(), mixture.routers)
+    };
+    let (losses, routers) = run(20);
+    assert!(losses.len() == 20 && losses[19] < losses[0] - 0.01, "{losses:?}");
+    assert!(run(20).1 == routers, "the same seed gives the same routers");
+}
+
+#[test]
 fn a_learned_mask_is_not_learned_again_for_another_coefficient() {
-    use crate::fusion::{Fused, Pool, find};
-    use crate::params::{ParamSet, Value};
     let made = Arc::new(Made::new());
     let experts = [("a", 4), ("b", 5)].map(|(name, seed)| (name.to_owned(), made.tower(seed)));
     let pool = Pool::new(Some(made.tower(3)), experts.into()).unwrap();

@@ -43,10 +43,8 @@ impl<'a> Tracked<'a> {
     fn logits(&self, indices: &[usize]) -> Result<Tensor<2>, EngineError> {
         self.cancel.check()?;
         let batch = Batch { indices: indices.to_vec(), ..self.batch.clone() };
-        let Head { classes, dim, rows, scale } = self.head;
-        let rows = Tensor::<2>::from_data(TensorData::new(rows.clone(), [*classes, *dim]), &self.device);
         let features = self.model.differentiable_features(pixels(self.source, &batch, &self.device)?);
-        Ok(cosine_logits(features, rows, *scale))
+        Ok(answers(features, self.head))
     }
 
     fn slope(&self, of: &Tensor<1>) -> Result<StateDict, EngineError> {
@@ -113,6 +111,13 @@ impl<'a> Tracked<'a> {
         }
         Ok(Answer::Slope { loss: 0.0, slope: sum.unwrap_or_default() })
     }
+}
+
+/// What a head answers to features: `[n, dim]` → `[n, classes]`
+pub(super) fn answers(features: Tensor<2>, head: &Head) -> Tensor<2> {
+    let Head { classes, dim, rows, scale } = head;
+    let rows = Tensor::<2>::from_data(TensorData::new(rows.clone(), [*classes, *dim]), &features.device());
+    cosine_logits(features, rows, *scale)
 }
 
 /// sum += factor · slope²

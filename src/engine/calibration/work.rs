@@ -1,17 +1,30 @@
 //! What is computed of a few batches at a time.
 
 use crate::cancel::Cancel;
-use crate::fusion::{Shown, Slopes};
+use crate::fusion::{Mixture, Shown, Slopes};
 use crate::models::clip_vit::Linear;
 use crate::weights::StateDict;
 use std::sync::Arc;
 
 /// A piece of work: the same of every batch, with the same weights.
 pub struct Work {
-    pub weights: Arc<StateDict>,
+    pub subject: Subject,
     pub batches: Vec<Batch>,
-    pub wanted: Wanted,
     pub cancel: Cancel,
+}
+
+/// What is shown the batches, and what is wanted of it.
+#[derive(Clone)]
+pub enum Subject {
+    Model {
+        weights: Arc<StateDict>,
+        wanted: Wanted,
+    },
+    /// Whom the routers ask, and, with `slopes`, the mean entropy of the answers and its slope over the routers' numbers.
+    Mixture {
+        mixture: Mixture,
+        slopes: bool,
+    },
 }
 
 /// Some examples of one task.
@@ -22,7 +35,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
-/// What is wanted of a batch.
+/// What is wanted of a batch that a model is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// The inputs of all linear layers, as sums of their outer products; or of those of one block, counted from 0, what
@@ -32,6 +45,8 @@ pub enum Wanted {
     Entropy,
     /// The mean cross-entropy to the labels, and its slope.
     CrossEntropy,
+    /// What heads look at.
+    Features,
     /// Sums over the batch's examples of what is asked about slopes; labels are drawn with the seed.
     Slopes { what: Slopes, seed: u64 },
 }
@@ -44,6 +59,22 @@ pub enum Answer {
         loss: f64,
         slope: StateDict,
     },
+    Routed(Routed),
+    /// `[image, width]`
+    Features {
+        width: usize,
+        values: Vec<f32>,
+    },
+}
+
+/// What routers gave each expert, and, where a loss was asked for, its slope over their numbers.
+pub struct Routed {
+    pub loss: f64,
+    /// `[router][number]`
+    pub slopes: Vec<Vec<f32>>,
+    /// `[image, place · expert]`
+    pub weights: Vec<f32>,
+    pub images: usize,
 }
 
 /// XᵀX of the inputs of some linear layers.

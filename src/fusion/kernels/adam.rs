@@ -18,6 +18,11 @@ impl Adam {
         Self { rate, step: 0, first: vec![0.0; length], second: vec![0.0; length] }
     }
 
+    /// Another learning rate from now on.
+    pub(in crate::fusion) fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
     /// One step down the gradient; all slices are of the length given before.
     pub(in crate::fusion) fn step(&mut self, values: &mut [f64], gradient: &[f64]) {
         self.step += 1;

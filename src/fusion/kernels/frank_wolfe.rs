@@ -79,7 +79,7 @@ pub(in crate::fusion) fn cross_entropy(
     cx: &mut Context<'_>,
 ) -> Result<Option<Entropy>, FusionError> {
     let weights: Arc<StateDict> = space.weights(&space.plan(table), step, cx)?;
-    let found = data.cross_entropy(tasks, weights, draw, step, cx)?;
+    let found = data.cross_entropy(tasks, None, weights, draw, step, cx)?;
     let finite = |values: &[f32]| values.iter().all(|x| x.is_finite());
     let sound = found.losses.iter().all(|loss| loss.is_finite())
         && found.slope.tensors().iter().filter_map(crate::weights::Tensor::values).all(finite);

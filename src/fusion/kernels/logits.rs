@@ -188,7 +188,7 @@ mod tests {
                     loss
                 };
                 let measured = (moved(0.01) - moved(-0.01)) / 0.02;
-                assert!((measured - f64::from(*expected)).abs() < 1e-4, "{tensor} {at}: {measured} {expected}");
+                assert!((measured - f64::from(*expected)).abs() < 5e-4, "{tensor} {at}: {measured} {expected}");
             }
         }
         assert!(gradient[0].iter().any(|x| x.abs() > 1e-3));

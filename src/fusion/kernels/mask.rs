@@ -28,7 +28,9 @@ impl Part {
     pub(in crate::fusion) fn rescaled(mut values: Vec<f32>) -> Self {
         let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / values.len().max(1) as f64;
         if mean > 0.0 {
-            values.iter_mut().for_each(|x| *x = (f64::from(*x) / mean) as f32);
+            for x in &mut values {
+                *x = (f64::from(*x) / mean) as f32;
+            }
         } else {
             values.fill(1.0);
         }

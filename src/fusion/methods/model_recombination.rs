@@ -66,7 +66,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_tensor_goes_to_exactly_one_model(experts in 1usize..9, seed in 0u64..1000) {
-            let mut order = deal(seed, "encoder.layers.0.fc.weight", experts);
+            let mut order = deal(seed, "encoder.layers.0.mlp.fc.weight", experts);
             order.sort_unstable();
             prop_assert_eq!(order, (0..experts).collect::<Vec<_>>());
         }

@@ -1,10 +1,10 @@
 //! Singular value calibration (2026): any merging method, and then the directions that it counts several times turned down.
 
+use crate::fusion::kernels::inner::merged;
 use crate::fusion::kernels::spectral::{Dense, svd};
 use crate::fusion::kernels::tensors::{Task, each_tensor};
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool, find};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, Value, float, text};
-use crate::weights::StateDict;
 
 crate::params! {
     /// Least share that a task is taken to have in a direction; the larger, the less small directions are raised.
@@ -31,7 +31,7 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { alpha, scaling, inner } = METHOD.typed(Params::from_set(set))?;
-    let merged = merged(&inner, scaling, pool, cx)?;
+    let merged = merged(&METHOD, &inner, ("scaling", Value::Float(scaling)), pool, cx)?;
     each_tensor(METHOD.name, pool, cx, |task, out| {
         let (_, values) = merged.require(task.name())?;
         if task.is_matrix() {
@@ -42,34 +42,6 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         Ok(())
     })
     .map(Fused::Weights)
-}
-
-/// What the inner method makes of the pool.
-fn merged(inner: &str, scaling: f64, pool: &Pool, cx: &mut Context<'_>) -> Result<StateDict, FusionError> {
-    let unusable = |reason: String| FusionError::Unusable { method: METHOD.name, reason };
-    let mut words = inner.split_whitespace();
-    let id = words.next().ok_or_else(|| unusable("`inner` names no method".to_owned()))?;
-    let method = find(id)?;
-    if method.id == METHOD.id {
-        return Err(unusable("it cannot calibrate itself; `inner` must name another method".to_owned()));
-    }
-    let mut set = ParamSet::defaults(method.specs);
-    if method.specs.iter().any(|spec| spec.name == "scaling") {
-        method.typed(set.set(method.specs, "scaling", Value::Float(scaling)))?;
-    }
-    for word in words {
-        let (name, value) = word.split_once('=').ok_or_else(|| {
-            unusable(format!("`{word}` in `inner` is not of the form name=value, as in `ties density=0.1`"))
-        })?;
-        method.typed(set.set_text(method.specs, name, value))?;
-    }
-    match method.run(&set, pool, cx)? {
-        Fused::Linear(plan) => plan.materialise(pool, cx),
-        Fused::Weights(weights) => Ok(weights),
-        Fused::Ensemble(_) | Fused::PerTask(_) | Fused::Mixture(_) => {
-            Err(unusable(format!("{} does not merge weights into one model", method.name)))
-        }
-    }
 }
 
 /// The calibrated difference to the base.

@@ -211,7 +211,7 @@ fn layer_wise_coefficients_reach_only_their_block() {
     assert_eq!(
         [
             of("logit_scale"),
-            of("encoder.layers.0.fc.weight"),
+            of("encoder.layers.0.mlp.fc.weight"),
             of("encoder.layers.1.conv.weight"),
             of("post_layernorm.bias")
         ],

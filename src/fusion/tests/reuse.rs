@@ -82,7 +82,7 @@ fn only_what_changed_is_reported() {
     plan.coefficients[3][1] = 0.5;
     let names: Vec<String> = pool.reference().unwrap().tensors().iter().map(|info| info.name.clone()).collect();
     let at = |name: &str| names.iter().position(|known| known == name).unwrap();
-    assert_eq!(changed(&plan, &pool), Changed::Some(vec![at("encoder.layers.0.fc.weight")]));
+    assert_eq!(changed(&plan, &pool), Changed::Some(vec![at("encoder.layers.0.mlp.fc.weight")]));
     plan.coefficients[3][3] = 0.5;
     plan.coefficients[4][3] = 0.6;
     assert_eq!(changed(&plan, &pool), Changed::Some(vec![at("post_layernorm.bias")]));

@@ -145,14 +145,20 @@ impl ClipVit {
         run.see(Linear::Out { layer }, &mixed);
         let tokens = queries + run.dense(Part::Out(layer), mixed, some(weights.out));
         let normed = self.norm(tokens.clone(), weights.norm2);
-        run.see(Linear::Fc1 { layer }, &normed);
-        let inner = run.dense(Part::Fc1(layer), normed, some(weights.fc1));
+        tokens + self.feed_forward(layer, normed, run)
+    }
+
+    /// A block's feed-forward network: `[n, tokens, hidden]` → the same.
+    pub(super) fn feed_forward(&self, layer: usize, input: Tensor<3>, run: &mut impl Run) -> Tensor<3> {
+        let weights = self.layer(layer);
+        run.see(Linear::Fc1 { layer }, &input);
+        let inner = run.dense(Part::Fc1(layer), input, some(weights.fc1));
         let inner = match self.config().hidden_act {
             Activation::QuickGelu => inner.clone() * sigmoid(inner.mul_scalar(1.702)),
             Activation::Gelu => gelu(inner),
         };
         run.see(Linear::Fc2 { layer }, &inner);
-        tokens + run.dense(Part::Fc2(layer), inner, some(weights.fc2))
+        run.dense(Part::Fc2(layer), inner, some(weights.fc2))
     }
 
     /// `[n, tokens, hidden]` → `[n, heads, tokens, head_dim]`

@@ -2,10 +2,11 @@
 
 use super::ClipVitConfig;
 use super::layout;
+use crate::fusion::seeded::normal;
 use crate::models::ModelError;
 use crate::weights::{DType, Data, StateDict, Tensor};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 /// Untrained weights under Hugging Face's names, the same for the same seed on every machine.
 ///
@@ -40,11 +41,4 @@ pub fn random_weights(config: &ClipVitConfig, seed: u64) -> Result<StateDict, Mo
         Tensor { name: format!("{prefix}{name}"), shape: entry.shape.clone(), dtype: DType::F32, data }
     };
     Ok(StateDict::new(layout::entries(config, config.names_projection()).into_iter().map(tensor).collect()))
-}
-
-/// A standard normal number (Box–Muller).
-fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    let uniform = |rng: &mut ChaCha8Rng| (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
-    let (radius, angle) = ((-2.0 * uniform(rng).ln()).sqrt(), std::f64::consts::TAU * uniform(rng));
-    (radius * angle.cos()) as f32
 }

@@ -87,7 +87,7 @@ pub struct Learned {
     pub step: u64,
     pub steps: u64,
     pub blocks: Vec<String>,
-    /// `[expert][block]`; means over a block's tensors unless `exact`.
+    /// `[expert][block]`; means over a block's tensors unless `exact`; empty where routers are learned.
     pub coefficients: Vec<Vec<f64>>,
     pub exact: bool,
     /// A mask lies on the task vectors as well: no coefficients give the same model.
@@ -277,6 +277,9 @@ impl RunView {
                     tasks: Vec::new(),
                 });
                 routing.see(task, weights);
+                // In the order of the run, whichever came first.
+                let place = |task: &str| self.tasks.iter().position(|known| known.task == task);
+                routing.tasks.sort_by_key(|(task, _)| place(task));
             }
             Event::Settled { params, .. } => {
                 self.job.recipe.params.clone_from(params);

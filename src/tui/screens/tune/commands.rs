@@ -327,7 +327,8 @@ fn is_learning(model: &Model) -> Enabled {
 fn has_learned(model: &Model) -> Enabled {
     let run = model.tune.current.and_then(|id| model.runs.get(id));
     let learned = run.and_then(|run| run.learned.as_ref()).ok_or("nothing was learned")?;
-    when(!learned.masked, "a mask was learned too, and sliders would lose it")
+    when(!learned.masked, "a mask was learned too, and sliders would lose it")?;
+    when(!learned.coefficients.is_empty(), "routers were learned, and they are no sliders")
 }
 
 fn has_result(model: &Model) -> Enabled {

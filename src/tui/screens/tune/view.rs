@@ -85,7 +85,7 @@ fn mixture(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
 
 /// What is learned and the bars: both where there is room, else the former until there is a result.
 fn learning(model: &Model, run: &RunView, learned: &Learned, area: Rect, alone: bool, cx: &mut Cx<'_>) {
-    let (needed, bars) = (learned::height(learned), model.tune.board.slots.len() as u16 + 8);
+    let (needed, bars) = (learned::height(run, learned), model.tune.board.slots.len() as u16 + 8);
     if area.height >= needed + bars {
         let upper = area.height - needed;
         results::view(model, Rect { height: upper, ..area }, alone, cx);

@@ -4,6 +4,7 @@ use crate::tui::model::Model;
 use crate::tui::runs::{Learned, RunView};
 use crate::tui::view_cx::{Charset, Cx};
 use crate::tui::widgets::heatmap::Heatmap;
+use crate::tui::widgets::routing;
 use crate::tui::widgets::text::{from, line, row};
 use ratatui::layout::Rect;
 
@@ -22,8 +23,9 @@ pub fn goes_on(run: &RunView) -> bool {
 }
 
 /// Rows that everything needs.
-pub fn height(learned: &Learned) -> u16 {
-    AROUND + learned.coefficients.len() as u16 + 2
+pub fn height(run: &RunView, learned: &Learned) -> u16 {
+    let routers = run.routing.as_ref().filter(|_| learned.coefficients.is_empty());
+    AROUND + routers.map_or(learned.coefficients.len() as u16 + 2, routing::height)
 }
 
 pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mut Cx<'_>) {
@@ -36,11 +38,14 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     let used = line(cx, row(area, 0), &text, theme.accent);
     if goes_on(run) {
         line(cx, from(row(area, 0), used + 2), ". stops and keeps", theme.dim);
-    } else if run.state.is_over() && !learned.masked {
+    } else if run.state.is_over() && !learned.masked && !learned.coefficients.is_empty() {
         line(cx, from(row(area, 0), used + 2), "K keeps as sliders", theme.dim);
     }
     sparkline(&learned.losses, row(area, 1), cx);
     let below = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
+    if learned.coefficients.is_empty() {
+        return run.routing.iter().for_each(|asked| routing::view(asked, below, cx));
+    }
     let all = || learned.coefficients.iter().flatten().copied().filter(|x| x.is_finite());
     let (low, high) = all().fold((0.0f64, 1.0f64), |(low, high), x| (low.min(x), high.max(x)));
     let map = Heatmap {

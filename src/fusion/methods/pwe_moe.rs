@@ -1,0 +1,94 @@
+//! Pareto merging with weight-ensembling mixtures (Tang et al. 2024): coefficients as a function of what one prefers.
+
+use crate::fusion::kernels::adaptation::settle;
+use crate::fusion::kernels::preference::{Networks, Training};
+use crate::fusion::kernels::space::Space;
+use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown, seeded};
+use crate::params::{ParamSet, PerModel, choice, float, int, per_model, seed};
+use crate::weights::Checkpoint;
+use std::any::Any;
+use std::sync::Arc;
+
+crate::params! {
+    /// How much each task matters; only the proportions count. Costs no training: move along the front.
+    preference: PerModel = per_model(1.0, 0.0, 1.0, 0.05).at_least(0.0).symbol("p");
+    /// Steps of Adam; each looks at one labelled batch of every expert's task, with another preference.
+    steps: usize = int(200, 0, 8000, 50).at_least(0.0).up_to(1e6).costly();
+    /// Learning rate of Adam; falls to a tenth along a cosine.
+    rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
+    /// Every coefficient before the first step, and for good where preferences do not reach.
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ").costly();
+    /// What preferences reach: the feed-forward networks, the attention, or both.
+    parts: String = choice("both", &["both", "mlp", "attention"]).costly();
+    /// Layers of the networks from preferences to coefficients.
+    router_layers: usize = int(2, 1, 2, 1).costly();
+    /// Labelled validation examples of each task in a step.
+    batch: usize = int(16, 1, 512, 8).at_least(1.0).costly().advanced();
+    /// Labelled validation examples of each task that are drawn from; all where a task has fewer.
+    samples: usize = int(4096, 1, 4096, 64).at_least(1.0).costly().advanced();
+    /// Seed of first numbers, preferences and the order of examples.
+    seed: u64 = seed(0).costly();
+}
+
+pub static METHOD: Method = Method {
+    id: "pwe_moe",
+    name: "PWE-MoE",
+    family: Family::Merging,
+    formula: "W = W₀ + Σ rᵢ(p) τᵢ in attention and feed-forward parts, r moved down Σ pᵢ Lᵢ for all p",
+    summary: "Learns once, from labelled validation examples, which coefficients are best for every preference among the \
+              tasks. Then a preference is a slider each: move along the Pareto front, live.",
+    reference: "arXiv:2406.09770",
+    specs: Params::SPECS,
+    needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::Labelled },
+    fuse,
+};
+
+fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
+    let params = METHOD.typed(Params::from_set(set))?;
+    let mut preference = METHOD.typed(params.preference.resolve("preference", pool.experts().len()))?;
+    METHOD.normalize(&mut preference)?;
+    let preference: Vec<f64> = preference.into_iter().map(f64::from).collect();
+    let data = METHOD.data(cx)?;
+    let space = Space::new(pool, false, cx)?;
+    let known = data.recall(&key(&params, pool)).and_then(|known| known.downcast::<Networks>().ok());
+    let networks = match known {
+        Some(networks) => networks,
+        None => {
+            let Params { rate, init, router_layers, samples, batch, seed, .. } = params;
+            let groups = pool.groups();
+            let known = space.rows.iter().any(|row| part(&row.info.name, &params.parts).is_some());
+            // Models whose parts have other names: each block as a whole.
+            let block = |name: &str| groups.names().get(groups.index(name)).map(String::as_str);
+            let place = |name| if known { part(name, &params.parts) } else { block(name) };
+            let mut networks = Networks::new(&space, router_layers, init, seed, place);
+            let draw = Draw { shown: Shown::Validation, samples, batch, seed };
+            let training = Training { steps: params.steps, rate, draw };
+            let done = networks.train(&METHOD, &training, &preference, &space, data, cx)?;
+            settle("steps", done, params.steps, cx);
+            let networks = Arc::new(networks);
+            let learned = Params { steps: done, ..params.clone() };
+            data.keep(key(&learned, pool), Arc::clone(&networks) as Arc<dyn Any + Send + Sync>);
+            networks
+        }
+    };
+    let table = networks.table(&preference);
+    // With another preference nothing was trained, and the table is another.
+    cx.tell(News::Adapted(space.news(&table, &[], (params.steps, params.steps), false)));
+    Ok(Fused::Linear(space.plan(&table)))
+}
+
+/// What the networks depend on: everything but the preference.
+fn key(params: &Params, pool: &Pool) -> [u8; 32] {
+    let Params { preference: _, steps, rate, init, parts, router_layers, batch, samples, seed } = params;
+    let params = (steps, rate, init, parts, router_layers, batch, samples);
+    let base = pool.base().map(Checkpoint::fingerprint);
+    let experts: Vec<_> = pool.experts().iter().map(|(name, expert)| (name, expert.fingerprint())).collect();
+    seeded::key("preference networks", *seed, &[format!("{params:?} {base:?} {experts:?}").as_bytes()])
+}
+
+/// A block's attention or its feed-forward network, as `…layers.3.mlp`, if the tensor is of one that is asked for.
+fn part<'a>(name: &'a str, parts: &str) -> Option<&'a str> {
+    let within = |part: &str| name.find(part).map(|at| &name[..at + part.len() - 1]);
+    let mlp = if parts == "attention" { None } else { within(".mlp.") };
+    mlp.or_else(|| if parts == "mlp" { None } else { within(".self_attn.") })
+}
