@@ -3,7 +3,7 @@
 //! Fusion knows neither networks nor data sets. Whoever has both (the engine) implements [`Calibration`] and hands it in
 //! through [`Context::data`](super::Context).
 
-use super::{Context, FusionError, Mixture};
+use super::{Context, FusionError, Mixture, Pool, seeded};
 use crate::weights::{Checkpoint, StateDict};
 use serde::Serialize;
 use std::any::Any;
@@ -40,6 +40,14 @@ pub enum Shown {
     Validation,
     /// The inputs that results are reported on: such results are transductive, and must be labelled so.
     Test,
+}
+
+impl Shown {
+    /// What the parameter `data` of many methods says: `validation` or `test`.
+    #[must_use]
+    pub fn named(data: &str) -> Self {
+        if data == "test" { Self::Test } else { Self::Validation }
+    }
 }
 
 impl fmt::Display for Shown {
@@ -259,6 +267,13 @@ pub trait Calibration: Sync {
     /// # Errors
     /// No data for such a task, or none.
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError>;
+}
+
+/// The key of what a method learned of a pool with the parameters that it depends on, for [`Calibration::keep`].
+pub(super) fn learned_key(what: &str, seed: u64, params: &impl fmt::Debug, pool: &Pool) -> [u8; 32] {
+    let base = pool.base().map(Checkpoint::fingerprint);
+    let experts: Vec<_> = pool.experts().iter().map(|(name, expert)| (name, expert.fingerprint())).collect();
+    seeded::key(what, seed, &[format!("{params:?} {base:?} {experts:?}").as_bytes()])
 }
 
 fn no_mixtures(task: &str) -> FusionError {

@@ -52,4 +52,5 @@ pub(super) mod ties;
 mod tridiagonal;
 pub(super) mod vectors;
 pub(super) mod vote;
+pub(super) mod weight_ensembling;
 pub(super) mod wide;

@@ -150,6 +150,17 @@ impl Matrix {
 }
 
 impl Perceptron {
+    /// Numbers it consists of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layers.iter().map(|layer| layer.weight.len() + layer.bias.len()).sum()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All numbers: of each layer the weight, then the bias.
     #[must_use]
     pub fn numbers(&self) -> Vec<f32> {
@@ -172,7 +183,7 @@ impl Router {
     pub fn len(&self) -> usize {
         match self {
             Self::Norms(norms) => norms.directions.len(),
-            Self::Perceptron(network) => network.layers.iter().map(|layer| layer.weight.len() + layer.bias.len()).sum(),
+            Self::Perceptron(network) => network.len(),
         }
     }
 

@@ -39,20 +39,26 @@ pub(in crate::fusion) enum Reach {
     Linear,
 }
 
-/// What stands in the names of all tensors of a feed-forward network, and of attention.
-const PARTS: [&str; 2] = [".mlp.", ".self_attn."];
+/// What stands in the names of all tensors of a block's feed-forward network.
+pub(in crate::fusion) const FEED_FORWARD: &str = ".mlp.";
+/// And of its attention.
+pub(in crate::fusion) const ATTENTION: &str = ".self_attn.";
+
+/// The part of a block that a tensor is of, as `…layers.3.mlp`, if it is of such a one.
+pub(in crate::fusion) fn within<'a>(name: &'a str, part: &str) -> Option<&'a str> {
+    name.find(part).map(|at| &name[..at + part.len() - 1])
+}
 
 impl Reach {
     /// The place of a linear layer's weight, as `…layers.3.mlp`, if it has one.
     fn place(self, weight: &TensorInfo) -> Option<&str> {
         let name = weight.name.as_str();
-        let part = |part: &&str| name.find(part).map(|at| &name[..at + part.len() - 1]);
-        let within = match self {
-            Self::FeedForward => part(&PARTS[0]),
-            Self::Blocks => PARTS.iter().find_map(part),
+        let place = match self {
+            Self::FeedForward => within(name, FEED_FORWARD),
+            Self::Blocks => within(name, FEED_FORWARD).or_else(|| within(name, ATTENTION)),
             Self::Linear => name.strip_suffix(".weight"),
         };
-        within.filter(|_| is_linear_weight(weight))
+        place.filter(|_| is_linear_weight(weight))
     }
 }
 
@@ -126,7 +132,7 @@ impl Experts<'_> {
         let Some(first) = places.first() else {
             let what = match self.reach {
                 Reach::FeedForward | Reach::Blocks => {
-                    format!("no weight matrix of these models has `{}` in its name", PARTS[0])
+                    format!("no weight matrix of these models has `{FEED_FORWARD}` in its name")
                 }
                 Reach::Linear => "these models have no linear layers".to_owned(),
             };

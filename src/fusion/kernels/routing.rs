@@ -86,10 +86,9 @@ pub(in crate::fusion) fn train(
     let mut adam = Adam::new(params.rate, numbers.len());
     let mixture = |numbers: &[f64]| {
         let mut rest = numbers.iter().map(|x| *x as f32);
-        let routers = routers.iter().map(|router| {
-            let own = router.numbers().len();
-            Router::Perceptron(Arc::new(router.with_numbers(rest.by_ref().take(own))))
-        });
+        let routers = routers
+            .iter()
+            .map(|router| Router::Perceptron(Arc::new(router.with_numbers(rest.by_ref().take(router.len())))));
         Mixture { body: Arc::clone(body), routers: routers.collect() }
     };
     cx.phase("adapt", params.steps, "steps");

@@ -1,14 +1,13 @@
 //! Concrete task arithmetic (Tang et al. 2023): which elements of the task vectors to keep, learned without labels.
 
+use crate::fusion::calibration::learned_key;
 use crate::fusion::kernels::adaptation::{Sharing, Table};
 use crate::fusion::kernels::mask::Mask;
 use crate::fusion::kernels::mask_learning::{Lesson, last_mask};
 use crate::fusion::{
     Calibration, Context, Draw, Examples, Family, Fused, FusionError, LinearPlan, Method, Needs, Origin, Pool, Shown,
-    seeded,
 };
 use crate::params::{ParamSet, choice, float, int, seed};
-use crate::weights::Checkpoint;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -70,9 +69,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
 /// What the mask depends on: everything but λ.
 fn key(params: &Params, pool: &Pool) -> [u8; 32] {
     let params = Params { scaling: 0.0, ..params.clone() };
-    let base = pool.base().map(Checkpoint::fingerprint);
-    let experts: Vec<_> = pool.experts().iter().map(|(name, expert)| (name, expert.fingerprint())).collect();
-    seeded::key("concrete mask", params.seed, &[format!("{params:?} {base:?} {experts:?}").as_bytes()])
+    learned_key("concrete mask", params.seed, &params, pool)
 }
 
 /// The mask, and the steps that it took.
@@ -82,7 +79,7 @@ fn learn(
     pool: &Pool,
     cx: &mut Context<'_>,
 ) -> Result<(Mask, usize), FusionError> {
-    let shown = if params.data == "test" { Shown::Test } else { Shown::Validation };
+    let shown = Shown::named(&params.data);
     let draw = Draw { shown, samples: params.samples, batch: params.batch, seed: params.seed };
     let mut table = Table::new((params.init, false), Sharing::Block, pool, cx)?;
     cx.phase("adapt", params.steps, "steps");

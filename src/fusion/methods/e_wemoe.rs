@@ -1,10 +1,8 @@
 //! Efficient WEMoE (Shen et al. 2024): WEMoE with pruned experts behind a single router.
 
-use crate::fusion::kernels::experts::{Experts, Reach, dense};
-use crate::fusion::kernels::routing::{Widths, first_routers, train};
-use crate::fusion::kernels::spectral::Dense;
+use crate::fusion::kernels::weight_ensembling::WeightEnsembling;
 use crate::fusion::options::routing;
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Matrix, Method, Needs, Pool, Unit};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, flag, float, int};
 
 crate::params! {
@@ -34,49 +32,6 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { prune, parts, shared, router_layers, routing } = METHOD.typed(Params::from_set(set))?;
-    let pruned = |delta: &Dense| largest(dense(delta), prune);
-    let experts = Experts {
-        method: METHOD.name,
-        lambda: routing.init,
-        reach: if parts == "mlp" { Reach::FeedForward } else { Reach::Blocks },
-        unit: Unit::Expert,
-        biases: true,
-        shared,
-        keep: &|_, delta| Ok(Matrix::Dense(pruned(delta))),
-        keep_bias: &pruned,
-    };
-    let body = experts.upscale(pool, cx)?;
-    let routers = first_routers(&body, router_layers, &routing, |place| {
-        let width = place.layers[0].inputs;
-        Widths { input: width, hidden: width, answer: body.experts.len() }
-    });
-    train(&METHOD, &body, &routers, &routing, pool, cx).map(Fused::Mixture)
-}
-
-/// Zeros where magnitudes are not above their `share`-quantile, interpolated between neighbours as PyTorch does.
-fn largest(mut values: Vec<f32>, share: f64) -> Vec<f32> {
-    if values.is_empty() || share <= 0.0 {
-        return values;
-    }
-    let mut sizes: Vec<f32> = values.iter().map(|x| x.abs()).collect();
-    sizes.sort_unstable_by(f32::total_cmp);
-    let at = share.min(1.0) * (sizes.len() - 1) as f64;
-    let (low, high) = (sizes[at.floor() as usize], sizes[at.ceil() as usize]);
-    let threshold = low + (high - low) * at.fract() as f32;
-    values.iter_mut().filter(|x| x.abs() <= threshold).for_each(|x| *x = 0.0);
-    values
-}
-
-#[cfg(test)]
-mod tests {
-    use super::largest;
-
-    #[test]
-    fn only_what_is_above_the_quantile_is_kept() {
-        assert_eq!(largest(vec![1.0, -4.0, 2.0, 3.0, -5.0], 0.5), [0.0, -4.0, 0.0, 0.0, -5.0]);
-        // Between the third and the fourth: 3.4.
-        assert_eq!(largest(vec![1.0, -4.0, 2.0, 3.0, -5.0], 0.6), [0.0, -4.0, 0.0, 0.0, -5.0]);
-        assert_eq!(largest(vec![1.0, -4.0], 0.0), [1.0, -4.0]);
-        assert_eq!(largest(vec![1.0, 1.0, 1.0], 0.9), [0.0; 3]);
-    }
+    let mixture = WeightEnsembling { parts: &parts, prune, shared, router_layers };
+    mixture.train(&METHOD, &routing, pool, cx).map(Fused::Mixture)
 }

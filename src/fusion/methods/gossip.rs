@@ -53,7 +53,7 @@ pub static METHOD: Method = Method {
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let params = METHOD.typed(Params::from_set(set))?;
     let data = METHOD.data(cx)?;
-    let shown = if params.data == "test" { Shown::Test } else { Shown::Validation };
+    let shown = Shown::named(&params.data);
     let draw = Draw { shown, samples: params.samples, batch: params.batch, seed: params.seed };
     let space = Space::new(pool, false, cx)?;
     let (rate, init, steps) = (params.rate, params.init, params.steps);

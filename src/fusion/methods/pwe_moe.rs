@@ -1,11 +1,12 @@
 //! Pareto merging with weight-ensembling mixtures (Tang et al. 2024): coefficients as a function of what one prefers.
 
+use crate::fusion::calibration::learned_key;
 use crate::fusion::kernels::adaptation::settle;
+use crate::fusion::kernels::experts::{ATTENTION, FEED_FORWARD, within};
 use crate::fusion::kernels::preference::{Networks, Training};
 use crate::fusion::kernels::space::Space;
-use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown, seeded};
+use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
 use crate::params::{ParamSet, PerModel, choice, float, int, per_model, seed};
-use crate::weights::Checkpoint;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -52,7 +53,12 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let space = Space::new(pool, false, cx)?;
     let known = data.recall(&key(&params, pool)).and_then(|known| known.downcast::<Networks>().ok());
     let networks = match known {
-        Some(networks) => networks,
+        Some(networks) => {
+            // Nothing is trained for another preference, but the table is another.
+            let table = networks.table(&preference);
+            cx.tell(News::Adapted(space.news(&table, &[], (params.steps, params.steps), false)));
+            networks
+        }
         None => {
             let Params { rate, init, router_layers, samples, batch, seed, .. } = params;
             let groups = pool.groups();
@@ -71,24 +77,18 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
             networks
         }
     };
-    let table = networks.table(&preference);
-    // With another preference nothing was trained, and the table is another.
-    cx.tell(News::Adapted(space.news(&table, &[], (params.steps, params.steps), false)));
-    Ok(Fused::Linear(space.plan(&table)))
+    Ok(Fused::Linear(space.plan(&networks.table(&preference))))
 }
 
 /// What the networks depend on: everything but the preference.
 fn key(params: &Params, pool: &Pool) -> [u8; 32] {
     let Params { preference: _, steps, rate, init, parts, router_layers, batch, samples, seed } = params;
     let params = (steps, rate, init, parts, router_layers, batch, samples);
-    let base = pool.base().map(Checkpoint::fingerprint);
-    let experts: Vec<_> = pool.experts().iter().map(|(name, expert)| (name, expert.fingerprint())).collect();
-    seeded::key("preference networks", *seed, &[format!("{params:?} {base:?} {experts:?}").as_bytes()])
+    learned_key("preference networks", *seed, &params, pool)
 }
 
-/// A block's attention or its feed-forward network, as `…layers.3.mlp`, if the tensor is of one that is asked for.
+/// A block's attention or its feed-forward network, if the tensor is of one that is asked for.
 fn part<'a>(name: &'a str, parts: &str) -> Option<&'a str> {
-    let within = |part: &str| name.find(part).map(|at| &name[..at + part.len() - 1]);
-    let mlp = if parts == "attention" { None } else { within(".mlp.") };
-    mlp.or_else(|| if parts == "mlp" { None } else { within(".self_attn.") })
+    let mlp = if parts == "attention" { None } else { within(name, FEED_FORWARD) };
+    mlp.or_else(|| if parts == "mlp" { None } else { within(name, ATTENTION) })
 }

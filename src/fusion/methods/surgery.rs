@@ -53,7 +53,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         return Err(FusionError::Unusable { method: METHOD.name, reason });
     }
     let merged = Arc::new(merged(&METHOD, &params.inner, ("data", Value::Text(params.data.clone())), pool, cx)?);
-    let shown = if params.data == "test" { Shown::Test } else { Shown::Validation };
+    let shown = Shown::named(&params.data);
     let draw = Draw { shown, samples: params.samples, batch: AT_ONCE, seed: params.seed };
     let mut seen = 0;
     for (task, _) in pool.experts() {

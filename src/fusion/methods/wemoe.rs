@@ -1,10 +1,9 @@
 //! WEMoE (Tang et al. 2024): the experts' feed-forward networks, weighed image by image by routers that are trained
 //! without labels.
 
-use crate::fusion::kernels::experts::{Experts, Reach, dense};
-use crate::fusion::kernels::routing::{Widths, first_routers, train};
+use crate::fusion::kernels::weight_ensembling::WeightEnsembling;
 use crate::fusion::options::routing;
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Matrix, Method, Needs, Pool, Unit};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
 use crate::params::{ParamSet, choice, int};
 
 crate::params! {
@@ -33,20 +32,6 @@ pub static METHOD: Method = Method {
 /// every image is routed by itself.
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { parts, router_layers, routing } = METHOD.typed(Params::from_set(set))?;
-    let experts = Experts {
-        method: METHOD.name,
-        lambda: routing.init,
-        reach: if parts == "mlp" { Reach::FeedForward } else { Reach::Blocks },
-        unit: Unit::Expert,
-        biases: true,
-        shared: false,
-        keep: &|_, delta| Ok(Matrix::Dense(dense(delta))),
-        keep_bias: &dense,
-    };
-    let body = experts.upscale(pool, cx)?;
-    let routers = first_routers(&body, router_layers, &routing, |place| {
-        let width = place.layers[0].inputs;
-        Widths { input: width, hidden: width, answer: body.experts.len() }
-    });
-    train(&METHOD, &body, &routers, &routing, pool, cx).map(Fused::Mixture)
+    let mixture = WeightEnsembling { parts: &parts, prune: 0.0, shared: false, router_layers };
+    mixture.train(&METHOD, &routing, pool, cx).map(Fused::Mixture)
 }

@@ -22,7 +22,6 @@ crate::params! {
 
 impl Params {
     pub(in crate::fusion) fn draw(&self) -> Draw {
-        let shown = if self.data == "test" { Shown::Test } else { Shown::Validation };
-        Draw { shown, samples: self.samples, batch: self.batch, seed: self.seed }
+        Draw { shown: Shown::named(&self.data), samples: self.samples, batch: self.batch, seed: self.seed }
     }
 }

@@ -260,9 +260,12 @@ impl RunView {
                 task.loss = Some(*loss);
                 task.done = true;
             }),
-            Event::Adapted { step, steps, loss, blocks, coefficients, exact, masked, .. } => {
+            Event::Adapted { step, steps, loss, losses, blocks, coefficients, exact, masked, .. } => {
                 let learned = self.learned.get_or_insert_with(Learned::default);
-                learned.losses.push(*loss);
+                // Without a loss nothing was learned just now, and the coefficients are of something learned before.
+                if !losses.is_empty() {
+                    learned.losses.push(*loss);
+                }
                 learned.step = *step;
                 learned.steps = *steps;
                 learned.blocks.clone_from(blocks);
