@@ -14,6 +14,7 @@ pub(super) mod delta_merge;
 pub(super) mod descent;
 mod disjoint;
 pub(super) mod divergence;
+pub(super) mod downhill;
 pub(super) mod effective_rank;
 mod eigen;
 pub(super) mod elementwise;

@@ -1,11 +1,10 @@
 //! AdaMerging's loop: coefficients of task vectors moved down the entropy of the merged model's answers.
 
-use super::adam::Adam;
+use super::downhill::{Hill, descend};
 use super::mask::Mask;
 use super::space::Space;
 use crate::fusion::options::adaptation::Params;
 use crate::fusion::{Adapted, Calibration, Context, Draw, FusionError, LinearPlan, Method, News, Origin, Pool};
-use crate::params::Value;
 use crate::weights::StateDict;
 
 /// Which tensors share a coefficient.
@@ -67,52 +66,34 @@ impl Stretch {
         data: (&dyn Calibration, Draw),
         cx: &mut Context<'_>,
     ) -> Result<(), FusionError> {
-        let mut before = table.values.clone();
-        let mut adam = Adam::new(self.rate, before.len());
-        let mut done = 0;
-        let settled = loop {
-            if done == self.steps || cx.is_enough() {
-                break done;
-            }
-            let Some(slope) = table.entropy(data, self.batches + done, cx)? else {
-                // Where it stands answers with no numbers; where it stood before did not.
-                table.values.clone_from(&before);
-                let kept = done.checked_sub(1).ok_or_else(|| no_start(method))?;
-                warn(done, kept, cx);
-                break kept;
-            };
-            let slope = table.slope(slope, cx)?;
-            if slope.iter().any(|x| !x.is_finite()) {
-                warn(done + 1, done, cx);
-                break done;
-            }
-            before.clone_from(&table.values);
-            adam.step(&mut table.values, &slope);
-            done += 1;
-            cx.tell(News::Adapted(table.news(self.before + done, self.before + self.steps)));
-            cx.advance(1);
-        };
-        settle("steps", settled, self.steps, cx);
+        let mut values = table.values.clone();
+        let mut hill = Coefficients { table, data, stretch: self };
+        descend(method, (self.steps, |_| self.rate), &mut values, &mut hill, cx)?;
+        table.values = values;
         Ok(())
     }
 }
 
-/// That there is nothing to keep.
-pub(in crate::fusion) fn no_start(method: &Method) -> FusionError {
-    let reason = "the model's answers are not finite before the first step; use a smaller init".to_owned();
-    FusionError::Unusable { method: method.name, reason }
+/// The entropy over coefficients.
+struct Coefficients<'a, 'b> {
+    table: &'a mut Table<'b>,
+    data: (&'a dyn Calibration, Draw),
+    stretch: &'a Stretch,
 }
 
-/// Says that a step came to nothing, and what was kept.
-pub(in crate::fusion) fn warn(failed: usize, kept: usize, cx: &mut Context<'_>) {
-    let text = format!("step {failed} made the loss not finite; kept what step {kept} gave. A smaller rate helps");
-    cx.tell(News::Warning(text));
-}
+impl Hill for Coefficients<'_, '_> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+        self.table.values.copy_from_slice(numbers);
+        match self.table.entropy(self.data, self.stretch.batches + step, cx)? {
+            Some(slope) => self.table.slope(slope, cx).map(Some),
+            None => Ok(None),
+        }
+    }
 
-/// Says that fewer steps were taken than asked for.
-pub(in crate::fusion) fn settle(param: &'static str, done: usize, steps: usize, cx: &mut Context<'_>) {
-    if done < steps {
-        cx.tell(News::Settled { param, value: Value::Int(done as i64) });
+    fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {
+        self.table.values.copy_from_slice(numbers);
+        let Stretch { before, steps, .. } = self.stretch;
+        cx.tell(News::Adapted(self.table.news(before + done, before + steps)));
     }
 }
 
@@ -250,7 +231,7 @@ mod tests {
     use crate::fusion::kernels::slopes::along_task_vectors;
     use crate::fusion::testing::{Breaking, ELEMENTS, SOUND, flat, params, pool};
     use crate::fusion::{Fused, find};
-    use crate::params::Value::{Bool, Float, Int, Text};
+    use crate::params::Value::{self, Bool, Float, Int, Text};
 
     fn two() -> Pool {
         let values = |seed: f32| (0..ELEMENTS).map(|at| ((at * at) as f32 * seed).sin()).collect::<Vec<_>>();

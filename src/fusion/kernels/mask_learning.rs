@@ -1,7 +1,8 @@
 //! Concrete subspace learning (Tang et al. 2023): a mask that all experts share, moved down the entropy of the merged
 //! model's answers, alone or with AdaMerging's coefficients in mind.
 
-use super::adaptation::{Sharing, Stretch, Table, no_start, settle, warn};
+use super::adaptation::{Sharing, Stretch, Table};
+use super::downhill::{no_start, settle, warn};
 use super::logits::Logits;
 use super::mask::Mask;
 use crate::fusion::options::concrete::Params;

@@ -1,7 +1,6 @@
 //! Networks from preferences to coefficients, and training them: a point of the Pareto front for every preference.
 
-use super::adam::Adam;
-use super::adaptation::{no_start, warn};
+use super::downhill::{Hill, descend};
 use super::space::{Space, Table};
 use crate::fusion::{Calibration, Context, Draw, FusionError, Method, News, seeded};
 use rand_chacha::ChaCha8Rng;
@@ -164,35 +163,46 @@ impl Networks {
         cx: &mut Context<'_>,
     ) -> Result<usize, FusionError> {
         let mut numbers = self.numbers();
-        let mut before = numbers.clone();
-        let mut adam = Adam::new(training.rate, numbers.len());
-        let tasks = space.tasks();
+        // To a tenth along a cosine.
+        let share = |step: usize| (std::f64::consts::PI * step as f64 / training.steps as f64).cos();
+        let rate = |step: usize| training.rate * (0.55 + 0.45 * share(step));
         cx.phase("adapt", training.steps, "steps");
-        for step in 0..training.steps {
-            if cx.is_enough() {
-                return Ok(step);
-            }
-            let preference = drawn(tasks.len(), training.draw.seed, step);
-            let weights = space.weights(&space.plan(&self.table(&preference)), step, cx)?;
-            let found = data.cross_entropy(&tasks, Some(&preference), weights, training.draw, step, cx)?;
-            let slope = self.backward(&preference, &space.along(&found.slope, cx)?);
-            if found.losses.iter().chain(&slope).any(|x| !x.is_finite()) {
-                if step == 0 {
-                    return Err(no_start(method));
-                }
-                self.set(&before);
-                warn(step, step - 1, cx);
-                return Ok(step - 1);
-            }
-            before.clone_from(&numbers);
-            let along = step as f64 / training.steps as f64;
-            adam.set_rate(training.rate * (0.55 + 0.45 * (std::f64::consts::PI * along).cos()));
-            adam.step(&mut numbers, &slope);
-            self.set(&numbers);
-            cx.tell(News::Adapted(space.news(&self.table(shown), &found.losses, (step + 1, training.steps), false)));
-            cx.advance(1);
+        let mut hill = Scalarisation { networks: self, training, shown, space, data, losses: Vec::new() };
+        let done = descend(method, (training.steps, rate), &mut numbers, &mut hill, cx)?;
+        self.set(&numbers);
+        Ok(done)
+    }
+}
+
+/// Σ pᵢ · cross-entropy of task i over all networks' numbers, with another preference p in each step.
+struct Scalarisation<'a, 'b> {
+    networks: &'a mut Networks,
+    training: &'a Training,
+    shown: &'a [f64],
+    space: &'a Space<'b>,
+    data: &'a dyn Calibration,
+    /// Of the last step.
+    losses: Vec<f64>,
+}
+
+impl Hill for Scalarisation<'_, '_> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+        self.networks.set(numbers);
+        let tasks = self.space.tasks();
+        let preference = drawn(tasks.len(), self.training.draw.seed, step);
+        let weights = self.space.weights(&self.space.plan(&self.networks.table(&preference)), step, cx)?;
+        let found = self.data.cross_entropy(&tasks, Some(&preference), weights, self.training.draw, step, cx)?;
+        if found.losses.iter().any(|loss| !loss.is_finite()) {
+            return Ok(None);
         }
-        Ok(training.steps)
+        self.losses = found.losses;
+        Ok(Some(self.networks.backward(&preference, &self.space.along(&found.slope, cx)?)))
+    }
+
+    fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {
+        self.networks.set(numbers);
+        let table = self.networks.table(self.shown);
+        cx.tell(News::Adapted(self.space.news(&table, &self.losses, (done, self.training.steps), false)));
     }
 }
 

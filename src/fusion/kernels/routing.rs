@@ -1,11 +1,10 @@
 //! Routers of a mixture: their first numbers, and moving them down the entropy of the mixture's answers.
 
-use super::adam::Adam;
-use super::adaptation::{no_start, settle, warn};
+use super::downhill::{Hill, descend};
 use crate::fusion::options::routing::Params;
 use crate::fusion::{
-    Adapted, Affine, Body, Context, FusionError, Method, Mixture, News, Perceptron, Place, Pool, RoutedTask, Router,
-    Sees, seeded,
+    Adapted, Affine, Body, Calibration, Context, FusionError, Method, Mixture, News, Perceptron, Place, Pool, Routed,
+    RoutedTask, Router, Sees, seeded,
 };
 use std::sync::Arc;
 
@@ -82,46 +81,51 @@ pub(in crate::fusion) fn train(
     let data = method.data(cx)?;
     let tasks: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
     let mut numbers: Vec<f64> = routers.iter().flat_map(Perceptron::numbers).map(f64::from).collect();
-    let mut before = numbers.clone();
-    let mut adam = Adam::new(params.rate, numbers.len());
-    let mixture = |numbers: &[f64]| {
+    let mut hill = Routing { body, routers, params, data, tasks, found: None };
+    cx.phase("adapt", params.steps, "steps");
+    descend(method, (params.steps, |_| params.rate), &mut numbers, &mut hill, cx)?;
+    Ok(hill.mixture(&numbers))
+}
+
+/// The entropy over all routers' numbers, router after router.
+struct Routing<'a> {
+    body: &'a Arc<Body>,
+    routers: &'a [Perceptron],
+    params: &'a Params,
+    data: &'a dyn Calibration,
+    tasks: Vec<&'a str>,
+    /// Of the last step.
+    found: Option<Routed>,
+}
+
+impl Routing<'_> {
+    fn mixture(&self, numbers: &[f64]) -> Mixture {
         let mut rest = numbers.iter().map(|x| *x as f32);
-        let routers = routers
+        let routers = self
+            .routers
             .iter()
             .map(|router| Router::Perceptron(Arc::new(router.with_numbers(rest.by_ref().take(router.len())))));
-        Mixture { body: Arc::clone(body), routers: routers.collect() }
-    };
-    cx.phase("adapt", params.steps, "steps");
-    let mut done = 0;
-    let settled = loop {
-        if done == params.steps || cx.is_enough() {
-            break done;
-        }
-        let found = data.routed(&tasks, &mixture(&numbers), params.draw(), done, cx)?;
+        Mixture { body: Arc::clone(self.body), routers: routers.collect() }
+    }
+}
+
+impl Hill for Routing<'_> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+        let found = self.data.routed(&self.tasks, &self.mixture(numbers), self.params.draw(), step, cx)?;
         if found.losses.iter().any(|loss| !loss.is_finite()) {
-            // Where it stands answers with no numbers; where it stood before did not.
-            numbers.clone_from(&before);
-            if done == 0 {
-                return Err(no_start(method));
-            }
-            warn(done, done - 1, cx);
-            break done - 1;
+            return Ok(None);
         }
         let slope = found.slopes.concat();
-        if slope.iter().any(|x| !x.is_finite()) {
-            warn(done + 1, done, cx);
-            break done;
-        }
-        before.clone_from(&numbers);
-        adam.step(&mut numbers, &slope);
-        done += 1;
-        let (step, steps, losses) = (done, params.steps, found.losses);
+        self.found = Some(found);
+        Ok(Some(slope))
+    }
+
+    fn tell(&mut self, _: &[f64], step: usize, cx: &mut Context<'_>) {
+        let Some(found) = self.found.take() else { return };
+        let (steps, losses) = (self.params.steps, found.losses);
         cx.tell(News::Adapted(Adapted { step, steps, losses, ..Adapted::default() }));
-        cx.tell(routed(body, &tasks, &found.weights));
-        cx.advance(1);
-    };
-    settle("steps", settled, params.steps, cx);
-    Ok(mixture(&numbers))
+        cx.tell(routed(self.body, &self.tasks, &found.weights));
+    }
 }
 
 /// Whom the tasks were sent to: `weights` are `[task][place · expert]`.

@@ -1,7 +1,6 @@
 //! Pareto merging with weight-ensembling mixtures (Tang et al. 2024): coefficients as a function of what one prefers.
 
 use crate::fusion::calibration::learned_key;
-use crate::fusion::kernels::adaptation::settle;
 use crate::fusion::kernels::experts::{ATTENTION, FEED_FORWARD, within};
 use crate::fusion::kernels::preference::{Networks, Training};
 use crate::fusion::kernels::space::Space;
@@ -70,7 +69,6 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
             let draw = Draw { shown: Shown::Validation, samples, batch, seed };
             let training = Training { steps: params.steps, rate, draw };
             let done = networks.train(&METHOD, &training, &preference, &space, data, cx)?;
-            settle("steps", done, params.steps, cx);
             let networks = Arc::new(networks);
             let learned = Params { steps: done, ..params.clone() };
             data.keep(key(&learned, pool), Arc::clone(&networks) as Arc<dyn Any + Send + Sync>);
