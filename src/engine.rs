@@ -17,6 +17,7 @@ mod handle;
 pub mod inspect;
 mod job;
 mod lanes;
+mod memory;
 pub mod merge;
 mod order;
 mod plan;

@@ -30,6 +30,20 @@ pub fn grouped(n: usize) -> String {
     text
 }
 
+/// A size for people, with three digits or so: `350 MB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 9.95);
+    format!("{value:.digits$} {}", units[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +57,11 @@ mod tests {
     #[test]
     fn counts_have_commas() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn sizes_have_three_digits_or_so() {
+        let shown = [999, 1000, 349_900_000, 9_960_000_000].map(bytes);
+        assert_eq!(shown, ["999 B", "1.0 kB", "350 MB", "10 GB"]);
     }
 }

@@ -1,15 +1,15 @@
 //! `fusebench diff`: experts compared with their base before they are merged.
 
+use super::alarms;
 use super::args::Diff as Args;
 use super::error::CliError;
 use super::inspect::number;
 use super::output::{self, Columns};
 use super::progress::Line;
 use super::signals::{Signals, watch};
-use super::{alarms, size};
 use crate::cancel::Cancel;
 use crate::engine::inspect::{BlockMeasures, Diff, ExpertMeasures, Models, Severity, Step, diff};
-use crate::text::{grouped, printable};
+use crate::text::{bytes, grouped, printable};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::sync::PoisonError;
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
             }
         }
         Step::Progress { done, total } => {
-            line.draw(&format!("compare  {} of {} of the base", size::show(done), size::show(total)));
+            line.draw(&format!("compare  {} of {} of the base", bytes(done), bytes(total)));
         }
         Step::Ranks { at, .. } => line.draw(&format!("effective ranks  {} of {blocks} blocks", at + 1)),
         Step::Block { .. } | Step::Alarm(_) => {}

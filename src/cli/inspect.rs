@@ -1,14 +1,14 @@
 //! `fusebench inspect`: what a checkpoint holds.
 
+use super::alarms;
 use super::args::Inspect;
 use super::error::CliError;
 use super::output::{self, Columns};
 use super::progress::Line;
 use super::signals::{Signals, watch};
-use super::{alarms, size};
 use crate::cancel::Cancel;
 use crate::engine::inspect::{AdapterFacts, BlockSummary, Inspection, Origin, StatsSummary, TensorSummary, inspect};
-use crate::text::{grouped, printable};
+use crate::text::{self, grouped, printable};
 use crate::weights::Tied;
 use serde_json::Value as Json;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub fn run(args: &Inspect) -> Result<ExitCode, CliError> {
     let _watched = watch(|(): &()| None)?;
     let mut line = Line::new(args.report.quiet);
     let mut progress =
-        |done: u64, total: u64| line.draw(&format!("read  {} of {}", size::show(done), size::show(total)));
+        |done: u64, total: u64| line.draw(&format!("read  {} of {}", text::bytes(done), text::bytes(total)));
     let result = inspect(&args.checkpoint, args.filter.as_deref(), args.stats, &cancel, &mut progress);
     line.clear();
     signals.check()?;
@@ -41,7 +41,7 @@ fn render(inspection: &Inspection, args: &Inspect) -> String {
         printable(&inspection.checkpoint),
         inspection.tensors.len(),
         grouped(inspection.parameters),
-        size::show(inspection.bytes as u64),
+        text::bytes(inspection.bytes as u64),
         dtypes.join(" ")
     );
     for (label, fact) in facts(inspection) {
@@ -139,7 +139,7 @@ fn tree(inspection: &Inspection) -> String {
             String::new(),
             tensors.to_string(),
             grouped(*parameters),
-            size::show(*bytes as u64),
+            text::bytes(*bytes as u64),
         ]);
         for (below, at) in members {
             let tensor = &inspection.tensors[*at];
@@ -150,7 +150,7 @@ fn tree(inspection: &Inspection) -> String {
                 tensor.dtype.clone(),
                 String::new(),
                 grouped(elements(tensor)),
-                size::show(tensor.bytes as u64),
+                text::bytes(tensor.bytes as u64),
             ]);
         }
     }

@@ -6,13 +6,12 @@ use super::output;
 use super::progress::Line;
 use super::recipe::{self, Step};
 use super::signals::{Signals, watch};
-use super::size;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::engine::merge::{Input, Inputs, MergeJob, MergePlan, Merged, Options, Work, default_memory, merge_all};
 use crate::fusion::{Method, PER_TASK};
 use crate::params::ParamSet;
-use crate::text::printable;
+use crate::text::{bytes, printable};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,7 +164,7 @@ type Watched = Arc<Mutex<Option<Inputs>>>;
 fn describe(works: &[Work], inputs: &Inputs, out: &Path) -> String {
     let Some(Work { job, plan, .. }) = works.first() else { return String::new() };
     let base = if inputs.base.is_some() { "base and " } else { "" };
-    let free = plan.free.map_or_else(String::new, |free| format!(", {} free", size::show(free)));
+    let free = plan.free.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
     let models = match (inputs.experts.len(), &job.document) {
         (1, None) => format!("{base}1 expert"),
         (experts, None) => format!("{base}{experts} experts"),
@@ -178,11 +177,11 @@ fn describe(works: &[Work], inputs: &Inputs, out: &Path) -> String {
         job.title(),
         plan.tensors,
         plan.parameters as f64 / 1e6,
-        size::show(plan.read),
-        size::show(works.iter().map(|work| work.plan.written).sum()),
+        bytes(plan.read),
+        bytes(works.iter().map(|work| work.plan.written).sum()),
         works.iter().map(|work| work.plan.files).sum::<usize>(),
         printable(&out.display().to_string()),
-        size::show(plan.memory),
+        bytes(plan.memory),
         seconds(plan.seconds_for(works.len())),
     )
 }
@@ -195,7 +194,7 @@ fn status(done: u64, total: u64, elapsed: Duration) -> String {
     } else {
         String::new()
     };
-    format!("merge  {percent:>3} %  {} of {}{left}", size::show(done), size::show(total))
+    format!("merge  {percent:>3} %  {} of {}{left}", bytes(done), bytes(total))
 }
 
 fn seconds(seconds: f64) -> String {

@@ -5,10 +5,9 @@ use super::error::CliError;
 use super::output;
 use super::progress::Line;
 use super::signals::Signals;
-use super::size;
 use crate::cancel::Cancel;
 use crate::engine::merge::{Comparison, default_memory, reproduce};
-use crate::text::printable;
+use crate::text::{bytes, printable};
 use std::process::ExitCode;
 
 pub fn run(args: &Reproduce) -> Result<ExitCode, CliError> {
@@ -16,8 +15,7 @@ pub fn run(args: &Reproduce) -> Result<ExitCode, CliError> {
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
     let mut line = Line::new(args.quiet);
-    let mut progress =
-        |done: u64, total: u64| line.draw(&format!("compare  {} of {}", size::show(done), size::show(total)));
+    let mut progress = |done: u64, total: u64| line.draw(&format!("compare  {} of {}", bytes(done), bytes(total)));
     let memory = args.memory.unwrap_or_else(default_memory);
     let result = reproduce(&args.file, args.base.as_deref(), &args.expert, memory, &cancel, &mut progress);
     line.clear();

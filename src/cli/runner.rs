@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 enum Message {
-    Engine(Event),
+    Engine(Box<Event>),
     Signal(i32),
 }
 
@@ -39,7 +39,7 @@ impl Runner {
             let _ = sender.send(Message::Signal(number));
         })?;
         let sink = Box::new(move |event| {
-            let _ = from_engine.send(Message::Engine(event));
+            let _ = from_engine.send(Message::Engine(Box::new(event)));
         });
         let engine = Engine::start_proved(Arc::clone(zoo), global.device, sink)?;
         Ok(Self { engine, messages, signals, events, progress })
@@ -57,7 +57,7 @@ impl Runner {
         let mut interrupted: Option<(i32, Instant)> = None;
         loop {
             let event = match self.next(interrupted)? {
-                Message::Engine(event) => event,
+                Message::Engine(event) => *event,
                 Message::Signal(number) => {
                     self.engine.cancel(run);
                     interrupted = Some((number, Instant::now()));

@@ -25,19 +25,6 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// With three digits or so: `350 MB`.
-pub fn show(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = usize::from(unit > 0 && value < 9.95);
-    format!("{value:.digits$} {}", units[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +37,5 @@ mod tests {
         for text in ["", "GB", "5XB", "-1GB", "0", "1e3", "99999999TB"] {
             assert!(parse(text).is_err(), "{text}");
         }
-        let shown = [999, 1000, 349_900_000, 9_960_000_000].map(show);
-        assert_eq!(shown, ["999 B", "1.0 kB", "350 MB", "10 GB"]);
     }
 }

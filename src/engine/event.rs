@@ -176,6 +176,9 @@ pub struct Report {
     pub complete: bool,
     pub fuse_seconds: f64,
     pub evaluate_seconds: f64,
+    /// The most memory in bytes that the process had while it fused, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuse_memory: Option<u64>,
     pub device: String,
     /// Taken from the result cache, nothing was computed.
     pub cached: bool,

@@ -6,6 +6,7 @@ use super::device::OpenDevice;
 use super::evaluate::Evaluation;
 use super::fusing::Fusing;
 use super::lanes::Lanes;
+use super::memory::Peak;
 use super::predictor::{Beside, Predictor};
 use super::{EngineError, Event, Generalization, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
 use crate::cancel::Cancel;
@@ -71,12 +72,20 @@ struct Running {
     /// Reports in plan order as they come in.
     reports: Vec<Option<TaskReport>>,
     beside: Option<Beside>,
-    fuse_seconds: f64,
+    fused: Cost,
     evaluating: Duration,
     seen: u64,
     cached: bool,
     /// When routing was told last.
     routed: Option<Instant>,
+}
+
+/// What fusing took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    seconds: f64,
+    /// The most bytes that the process had, where the system tells.
+    memory: Option<u64>,
 }
 
 /// Whether there is more to do.
@@ -123,7 +132,8 @@ impl Execution {
                     let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
                     let mut context = Context::new(&self.cancel, &mut silent);
                     prepared.beside = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
-                    self.evaluate(prepared, fusing.seconds(), bench)
+                    let cost = Cost { seconds: fusing.seconds(), memory: fusing.memory() };
+                    self.evaluate(prepared, cost, bench)
                 }
             },
             Stage::Evaluating(mut running) => {
@@ -144,7 +154,7 @@ impl Execution {
         let beside = keys.iter().find_map(|key| bench.cache.beside(key));
         let mut prepared = Prepared { plan, keys, known, beside };
         if prepared.known.iter().all(Option::is_some) {
-            return self.evaluate(prepared, 0.0, bench);
+            return self.evaluate(prepared, Cost::default(), bench);
         }
         let plan = &prepared.plan;
         let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
@@ -154,11 +164,12 @@ impl Execution {
             self.stage = Stage::Fusing(Box::new((prepared, fusing)));
             return Ok(Step::More);
         }
-        let started = Instant::now();
+        let (started, peak) = (Instant::now(), Peak::begin());
         let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
         let mut context = Context::new(&self.cancel, &mut progress);
         prepared.beside = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
-        self.evaluate(prepared, started.elapsed().as_secs_f64(), bench)
+        let seconds = started.elapsed().as_secs_f64();
+        self.evaluate(prepared, Cost { seconds, memory: peak.as_ref().and_then(Peak::bytes) }, bench)
     }
 
     /// Makes the job the one that gives this result.
@@ -176,8 +187,8 @@ impl Execution {
         }
     }
 
-    fn evaluate(&mut self, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
-        let mut running = Running::new(self.run, prepared, fuse_seconds, bench)?;
+    fn evaluate(&mut self, prepared: Prepared, fused: Cost, bench: &mut Bench<'_>) -> Result<Step, EngineError> {
+        let mut running = Running::new(self.run, prepared, fused, bench)?;
         let step = running.finish_if_complete(self.run, bench);
         self.stage = Stage::Evaluating(Box::new(running));
         Ok(step)
@@ -185,7 +196,7 @@ impl Execution {
 }
 
 impl Running {
-    fn new(run: RunId, prepared: Prepared, fuse_seconds: f64, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
+    fn new(run: RunId, prepared: Prepared, fused: Cost, bench: &mut Bench<'_>) -> Result<Self, EngineError> {
         let wanted = prepared.wanted();
         let Prepared { plan, keys, known, beside } = prepared;
         let text = match &beside {
@@ -207,7 +218,7 @@ impl Running {
             keys,
             reports: vec![None; known.len()],
             beside,
-            fuse_seconds,
+            fused,
             evaluating: Duration::ZERO,
             seen: 0,
             routed: None,
@@ -279,7 +290,8 @@ impl Running {
             split: self.plan.data.split,
             corruption: self.plan.data.corruption,
             complete: self.plan.complete,
-            fuse_seconds: self.fuse_seconds,
+            fuse_seconds: self.fused.seconds,
+            fuse_memory: self.fused.memory,
             evaluate_seconds: self.evaluating.as_secs_f64(),
             device: bench.device.name.clone(),
             cached: self.cached,

@@ -3,6 +3,7 @@
 use super::calibration::{Asking, Question, Statistics};
 use super::event::short_name;
 use super::execution::Bench;
+use super::memory::Peak;
 use super::{EngineError, Event, Plan, RunId};
 use crate::cancel::Cancel;
 use crate::fusion::{Adapted, Context, Fused, FusionError, News, RoutedTask};
@@ -27,6 +28,9 @@ enum Message {
 pub(super) struct Fusing {
     messages: Receiver<Message>,
     began: Instant,
+    peak: Option<Peak>,
+    /// The most memory so far. Asked for again and again: a preview in between resets the mark.
+    memory: Option<u64>,
     /// Parameters that turned out otherwise than asked for.
     settled: Vec<(&'static str, Value)>,
 }
@@ -46,8 +50,9 @@ impl Fusing {
             let _ = rustix::process::nice(5);
             work(&plan, (&cancel, &enough), &statistics, &sender);
         });
+        let peak = Peak::begin();
         thread.map_err(|error| EngineError::Panic(format!("cannot start a thread: {error}")))?;
-        Ok(Self { messages, began: Instant::now(), settled: Vec::new() })
+        Ok(Self { messages, began: Instant::now(), peak, memory: None, settled: Vec::new() })
     }
 
     /// How long it has been at it.
@@ -55,9 +60,18 @@ impl Fusing {
         self.began.elapsed().as_secs_f64()
     }
 
+    /// The most memory in bytes that the process has had meanwhile, where the system tells.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+
     /// Parameters that turned out otherwise than asked for.
     pub fn settled(&self) -> &[(&'static str, Value)] {
         &self.settled
+    }
+
+    fn look(&mut self) {
+        self.memory = self.memory.max(self.peak.as_ref().and_then(Peak::bytes));
     }
 
     /// Passes on what the method says and does what it asks, for a moment; the result once there is one.
@@ -65,6 +79,7 @@ impl Fusing {
     /// # Errors
     /// Whatever went wrong, in the method or with what it asked.
     pub fn step(&mut self, run: RunId, bench: &mut Bench<'_>) -> Result<Option<Fused>, EngineError> {
+        self.look();
         loop {
             match self.messages.recv_timeout(TURN) {
                 Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
@@ -77,7 +92,10 @@ impl Fusing {
                     let _ = answers.send(found);
                     return Ok(None);
                 }
-                Ok(Message::Done(result)) => return Ok(Some(result?)),
+                Ok(Message::Done(result)) => {
+                    self.look();
+                    return Ok(Some(result?));
+                }
                 Ok(Message::Panicked(text)) => return Err(EngineError::Panic(text)),
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => {

@@ -181,6 +181,7 @@ mod tests {
             complete: true,
             fuse_seconds: 0.0,
             evaluate_seconds: 0.0,
+            fuse_memory: None,
             device: "cpu".to_owned(),
             cached: false,
             per_task: None,

@@ -36,6 +36,7 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
         "complete": report.complete,
         "device": report.device,
         "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
+        "memory": { "fuse": report.fuse_memory },
     });
     if let Some(mixture) = &report.mixture {
         about["mixture"] = mixture_json(mixture);

@@ -8,6 +8,7 @@ use crate::cli::output::Columns;
 use crate::engine::{Report, TRANSDUCTIVE};
 use crate::fusion;
 use crate::tasks::{Split, metrics};
+use crate::text::bytes;
 use crate::zoo::Zoo;
 use std::fmt::Write;
 
@@ -134,7 +135,9 @@ fn footer(outcomes: &[Outcome]) -> String {
     }
     let total = |seconds: fn(&Report) -> f64| outcomes.iter().map(|outcome| seconds(&outcome.report)).sum::<f64>();
     let (fuse, evaluate) = (total(|report| report.fuse_seconds), total(|report| report.evaluate_seconds));
-    let _ = writeln!(text, "fused in {fuse:.2} s, evaluated in {evaluate:.2} s");
+    let memory = outcomes.iter().filter_map(|outcome| outcome.report.fuse_memory).max();
+    let memory = memory.map_or_else(String::new, |most| format!(" and at most {} of memory", bytes(most)));
+    let _ = writeln!(text, "fused in {fuse:.2} s{memory}, evaluated in {evaluate:.2} s");
     text
 }
 

@@ -121,6 +121,7 @@ pub fn report(model: &Model, job: &Job) -> Report {
         complete: job.limit.is_none(),
         fuse_seconds: 0.012,
         evaluate_seconds: 1.0,
+        fuse_memory: None,
         device: "CPU (2 threads)".into(),
         cached: false,
         per_task: None,

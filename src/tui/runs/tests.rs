@@ -41,6 +41,7 @@ fn report() -> Report {
         complete: true,
         fuse_seconds: 0.5,
         evaluate_seconds: 2.0,
+        fuse_memory: None,
         device: "CPU".into(),
         cached: false,
         per_task: None,

@@ -1,10 +1,9 @@
 //! A checkpoint in detail: sizes, dtypes, its tensors as a tree, and the geometry of its task vector.
 
 use super::Pane;
-use super::lists::bytes;
 use super::state::{Geometry, Part};
 use crate::fusion::Similarity;
-use crate::text::grouped;
+use crate::text::{bytes, grouped};
 use crate::tui::catalog::CheckpointFacts;
 use crate::tui::model::Model;
 use crate::tui::view_cx::Cx;
@@ -72,7 +71,8 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 fn summary(model: &Model, facts: &CheckpointFacts, inner: Rect, cx: &mut Cx<'_>) -> u16 {
     let dtypes: Vec<String> = facts.dtypes.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect();
     let dot = cx.symbol(" · ", ", ");
-    let line = [format!("{} parameters", grouped(facts.parameters)), bytes(facts.bytes), dtypes.join(", ")].join(dot);
+    let line =
+        [format!("{} parameters", grouped(facts.parameters)), bytes(facts.bytes as u64), dtypes.join(", ")].join(dot);
     text::line(cx, inner, &line, cx.theme.text);
     let place = text::row(inner, 1);
     if facts.is_base {

@@ -1,6 +1,7 @@
 //! The two lists: tasks and checkpoints.
 
 use super::{Pane, Subject};
+use crate::text::bytes;
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
 use crate::tui::view_cx::Cx;
@@ -62,7 +63,7 @@ pub fn checkpoints(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             (false, true) => cx.symbol("✓", "x"),
             (false, false) => cx.symbol("·", "-"),
         };
-        vec![Cell::styled(mark, cx.theme.accent), Cell::new(facts.name.clone()), Cell::new(bytes(facts.bytes))]
+        vec![Cell::styled(mark, cx.theme.accent), Cell::new(facts.name.clone()), Cell::new(bytes(facts.bytes as u64))]
     };
     let rows: Vec<_> = shown.iter().map(row).collect();
     let list = List {
@@ -110,16 +111,5 @@ impl List<'_> {
         let selected = self.selected.filter(|_| self.focused || self.current);
         let table = Table { name: self.name, columns: self.columns, rows: self.rows, selected, focused: self.focused };
         table.draw(inner, cx);
-    }
-}
-
-/// A file size for people: `1.9 MB`.
-#[must_use]
-pub fn bytes(n: usize) -> String {
-    match n {
-        0..1000 => format!("{n} B"),
-        1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.1} GB", n as f64 / 1e9),
     }
 }

@@ -1,5 +1,6 @@
 //! One run in detail: its chart, its table, how far it is, what was logged.
 
+use crate::text::bytes;
 use crate::tui::model::Model;
 use crate::tui::runs::{RunState, RunView, label::UNSEEN};
 use crate::tui::view_cx::{Cx, text_width};
@@ -168,6 +169,7 @@ fn summary(run: &RunView) -> String {
         return format!("done: {:.2} on average{part}, from cache", report.average * 100.0);
     }
     let (fused, evaluated) = (seconds(report.fuse_seconds), seconds(report.evaluate_seconds));
+    let fused = fused + &report.fuse_memory.map_or_else(String::new, |most| format!(" and {}", bytes(most)));
     format!("done: {:.2} on average{part}; fused in {fused}, evaluated in {evaluated}", report.average * 100.0)
 }
 

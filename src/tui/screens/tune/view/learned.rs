@@ -33,7 +33,7 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     let (first, last) = (learned.losses.first(), learned.losses.last());
     let loss = first
         .zip(last)
-        .map_or_else(String::new, |(first, last)| format!(" · entropy {first:.3} {} {last:.3}", cx.symbol("→", "->")));
+        .map_or_else(String::new, |(first, last)| format!(" · loss {first:.3} {} {last:.3}", cx.symbol("→", "->")));
     let text = format!("step {} of {}{loss}", learned.step, learned.steps);
     let used = line(cx, row(area, 0), &text, theme.accent);
     if goes_on(run) {

@@ -3,6 +3,7 @@
 use super::verdict;
 use crate::engine::TRANSDUCTIVE;
 use crate::tasks::Split;
+use crate::text::bytes;
 use crate::tui::catalog::Recorded;
 use crate::tui::model::Model;
 use crate::tui::runs::{
@@ -364,7 +365,9 @@ fn status(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 fn progress(run: &RunView, model: &Model) -> String {
     let mut parts: Vec<String> = Vec::new();
     if let Some(fused) = fuse_seconds(run) {
-        parts.push(format!("fused {}", seconds(fused)));
+        let memory = run.report.as_ref().and_then(|report| report.fuse_memory);
+        let memory = memory.map_or_else(String::new, |most| format!(" in {}", bytes(most)));
+        parts.push(format!("fused {}{memory}", seconds(fused)));
     }
     let (seen, total) = run.seen();
     match &run.report {
