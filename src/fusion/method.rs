@@ -124,7 +124,10 @@ impl Method {
         if cx.data.is_none() {
             self.check_without_data()?;
         }
-        (self.fuse)(params, pool, cx)
+        let fused = (self.fuse)(params, pool, cx)?;
+        // Cancelled while it said its last.
+        cx.cancel.check()?;
+        Ok(fused)
     }
 
     /// Whether the method, so set, looks at test inputs: its results on the test split are transductive. By convention the

@@ -1,5 +1,7 @@
 //! Statistics of a small random tower on made-up images.
 
+mod faults;
+
 use super::{Source, Statistics};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
@@ -11,12 +13,14 @@ use crate::zoo::Head;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Tasks `a`, with 20 examples, and `empty`, with none.
+/// Tasks `a`, `b` and `c`, with 20 examples each, and `empty`, with none.
 pub struct Made {
     config: ClipVitConfig,
     head: Head,
     /// Examples that were looked at.
     pub seen: AtomicUsize,
+    /// Examples after which pixels are no numbers.
+    good: usize,
 }
 
 impl Made {
@@ -33,7 +37,7 @@ impl Made {
             ..ClipVitConfig::default()
         };
         let head = Head::new(6, (0..18).map(|at| (at as f32 * 1.7).sin()).collect(), 8.0);
-        Self { config, head, seen: AtomicUsize::new(0) }
+        Self { config, head, seen: AtomicUsize::new(0), good: usize::MAX }
     }
 
     /// A tower with random weights.
@@ -56,22 +60,22 @@ impl Source for Made {
 
     fn count(&self, task: &str, _: Shown) -> Result<usize, EngineError> {
         match task {
-            "a" | "b" => Ok(20),
+            "a" | "b" | "c" => Ok(20),
             "empty" => Ok(0),
             _ => Err(FusionError::Data { task: task.to_owned(), reason: "no such task".to_owned() }.into()),
         }
     }
 
     fn pixels(&self, task: &str, _: Shown, indices: &[usize]) -> Result<Vec<f32>, EngineError> {
-        self.seen.fetch_add(indices.len(), Ordering::Relaxed);
-        let own = f32::from(task.as_bytes()[0]);
+        let seen = self.seen.fetch_add(indices.len(), Ordering::Relaxed);
+        let own = if seen < self.good { f32::from(task.as_bytes()[0]) } else { f32::NAN };
         let pixel = |at: usize, i: usize| ((at * 192 + i) as f32 * 0.37 + own).sin();
         Ok(indices.iter().flat_map(|&at| (0..192).map(move |i| pixel(at, i))).collect())
     }
 
-    /// The head has three classes; task `b` claims to have more.
+    /// Task `b` claims to have more classes than the head has.
     fn labels(&self, task: &str, _: Shown, indices: &[usize]) -> Result<Vec<usize>, EngineError> {
-        Ok(indices.iter().map(|at| if task == "b" { at + 3 } else { at % 3 }).collect())
+        Ok(indices.iter().map(|at| if task == "b" { at + 3 } else { at % self.head.classes }).collect())
     }
 }
 

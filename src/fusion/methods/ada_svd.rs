@@ -93,6 +93,10 @@ fn ask(
     let mut asked = vec![vec![0.0; experts]; mixture.body.places.len()];
     for ((task, _), count) in pool.experts().iter().zip(counts) {
         let found = data.routing(task, mixture, draw, cx)?;
+        if found.iter().any(|weight| !weight.is_finite()) {
+            let reason = "whom its inputs are sent to is not finite; are they, and the experts?".to_owned();
+            return Err(FusionError::Data { task: task.clone(), reason });
+        }
         let share = count as f64 / total.max(1) as f64;
         for (sum, weights) in asked.iter_mut().zip(found.chunks(experts.max(1))) {
             sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += share * weight);

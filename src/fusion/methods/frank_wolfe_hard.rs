@@ -52,7 +52,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
                 let reason = "the model's answers are not finite before the first round; use a smaller init".to_owned();
                 return Err(FusionError::Unusable { method: METHOD.name, reason });
             }
-            broken(done, cx);
+            broken(&METHOD, done, cx)?;
             break;
         };
         let cosines = cosines(&space, &corners, &found.slope, cx)?;

@@ -51,7 +51,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let mut done = 0;
     while done < params.rounds && !cx.is_enough() {
         let Some(picks) = picks(&space, &table, (data, draw(params.samples)), done, cx)? else {
-            broken(done, cx);
+            broken(&METHOD, done, cx)?;
             break;
         };
         let directions =
@@ -67,7 +67,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         })?;
         let Some(found) = found else {
             if !cx.is_enough() {
-                broken(done, cx);
+                broken(&METHOD, done, cx)?;
             }
             break;
         };

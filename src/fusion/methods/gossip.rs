@@ -77,7 +77,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
         let mut walks: Vec<Walk> = (0..nodes).map(walk).collect();
         if !round(&descent, &mut walks, &tasks, (done, params.rounds), cx)? {
             if !cx.is_enough() {
-                broken(done, cx);
+                broken(&METHOD, done, cx)?;
             }
             break;
         }
