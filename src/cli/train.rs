@@ -39,7 +39,9 @@ pub fn run(args: &ZooTrain) -> Result<(), CliError> {
 fn read_options(path: &Path) -> Result<TrainOptions, CliError> {
     let bad = |error: String| CliError::input(error).at(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| bad(error.to_string()))
+    let options: TrainOptions = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    options.config().check().map_err(|error| bad(error.to_string()))?;
+    Ok(options)
 }
 
 fn show(line: &mut Line, event: &TrainEvent) {

@@ -63,8 +63,8 @@ pub fn train_seeds(
     Ok(scores)
 }
 
-/// Trains a zoo into `out`, which gets everything that `assets/zoo` has but the data; these are read from `data`, a zoo's
-/// folder. Returns the recorded scores.
+/// Trains a zoo into `out`, which gets everything that `assets/zoo` has but the training data; data are read from `data`, a
+/// zoo's folder. Returns the recorded scores.
 ///
 /// # Errors
 /// Missing or damaged data, a folder that cannot be written, weights that are no longer finite, cancellation.

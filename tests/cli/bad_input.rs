@@ -79,5 +79,13 @@ fn a_missing_zoo_is_named() {
     refuses(&["run", "ties", "--limit", "8", "--zoo", "/nonexistent/zoo"], &["where: /nonexistent/zoo"]);
     refuses(&["zoo", "train", "--data", "/nonexistent/zoo", "--out", "/nonexistent/out"], &["where: /nonexistent/zoo"]);
     let empty = tempfile::tempdir().unwrap();
+    let options = empty.path().join("options.json");
+    let out = empty.path().join("out");
+    let train = ["zoo", "train", "--out", out.to_str().unwrap(), "--options", options.to_str().unwrap()];
+    fs::write(&options, "{\"num_hidden_layer\": 2}").unwrap();
+    refuses(&train, &["unknown field `num_hidden_layer`", "options.json"]);
+    fs::write(&options, "{\"hidden_size\": 190}").unwrap();
+    refuses(&train, &["hidden_size 190 cannot be split over 4 attention heads", "options.json"]);
+    assert!(!out.exists(), "something was made of options that make no zoo");
     refuses(&["checkpoints", "--zoo", empty.path().to_str().unwrap()], &["hint: "]);
 }

@@ -84,6 +84,10 @@ fn training_stops_when_asked_to_and_says_how_to_go_on() {
     assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
     assert!(stderr.iter().any(|line| line.contains("finished stages are kept")), "{stderr:?}");
     assert!(!out.join("base.safetensors").exists(), "an unfinished base was written");
+    for split in ["validation", "test"] {
+        let images = out.join(format!("data/mnist/{split}.safetensors.gz"));
+        assert!(images.exists(), "the new zoo could not be explored: {split} images are missing");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::batch::{Draw, Sets};
 use super::fit::{Plan, SHARDS, cosine_loss, fit, one_cycle};
 use super::{TrainEvent, TrainOptions};
 use crate::cancel::Cancel;
-use crate::models::clip_vit::{ClipVit, ClipVitConfig, random_weights};
+use crate::models::clip_vit::{ClipVit, random_weights};
 use crate::weights::{DType, StateDict};
 use crate::zoo::ZooError;
 use burn::module::{Module, Param};
@@ -26,7 +26,7 @@ pub(super) fn train(
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<StateDict, ZooError> {
-    let config = config();
+    let config = options.config();
     let device = Device::flex().autodiff();
     let mut encoder = ClipVit::new(&config, &device)?;
     encoder.load(&random_weights(&config, options.seed)?)?;
@@ -51,19 +51,4 @@ pub(super) fn train(
     };
     let joint = fit(joint, &device, &plan, loss, progress, cancel)?;
     Ok(joint.encoder.weights(DType::F16)?)
-}
-
-/// Wide and shallow: 0.94 million parameters, two megabytes in f16.
-pub(super) fn config() -> ClipVitConfig {
-    ClipVitConfig {
-        architectures: vec!["CLIPVisionModelWithProjection".to_owned()],
-        hidden_size: 192,
-        intermediate_size: 384,
-        projection_dim: 64,
-        num_hidden_layers: 3,
-        num_attention_heads: 4,
-        image_size: 28,
-        patch_size: 7,
-        ..ClipVitConfig::default()
-    }
 }

@@ -3,7 +3,7 @@
 
 use super::batch::{Draw, Sets};
 use super::fit::{Plan, SHARDS, cosine_loss, fit, warm_up};
-use super::{TrainEvent, TrainOptions, base};
+use super::{TrainEvent, TrainOptions};
 use crate::cancel::Cancel;
 use crate::models::clip_vit::ClipVit;
 use crate::weights::{DType, StateDict};
@@ -20,7 +20,7 @@ pub(super) fn train(
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<StateDict, ZooError> {
-    let config = base::config();
+    let config = options.config();
     let device = Device::flex().autodiff();
     let mut encoder = ClipVit::new(&config, &device)?;
     encoder.load(start)?;

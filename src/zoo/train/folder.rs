@@ -1,7 +1,8 @@
 //! The folder that a zoo is trained into, and what in it is finished.
 
-use super::{TrainOptions, base};
+use super::TrainOptions;
 use crate::files::write_bytes;
+use crate::models::clip_vit::ClipVitConfig;
 use crate::tasks::{Images, Split, Task};
 use crate::weights::{Checkpoint, DType, Data, StateDict, Tensor, WeightsError, write_safetensors};
 use crate::zoo::files::{self, Files};
@@ -15,12 +16,15 @@ const OPTIONS: &str = "training.json";
 pub(super) struct Folder {
     data: Files,
     out: PathBuf,
+    config: ClipVitConfig,
 }
 
 impl Folder {
     /// Stages that were finished with other options are removed.
     pub fn open(data: &Path, out: &Path, options: &TrainOptions) -> Result<Self, ZooError> {
-        let folder = Self { data: Files::Folder(data.to_owned()), out: out.to_owned() };
+        let config = options.config();
+        config.check()?;
+        let folder = Self { data: Files::Folder(data.to_owned()), out: out.to_owned(), config };
         let wanted = json(options)?;
         if std::fs::read_to_string(out.join(OPTIONS)).ok().as_deref() != Some(&wanted) {
             for stale in [files::BASE, files::HEADS, files::SCORES] {
@@ -31,11 +35,27 @@ impl Folder {
             }
         }
         folder.write(OPTIONS, &wanted)?;
-        folder.write(files::CONFIG, &json(&base::config())?)?;
+        folder.write(files::CONFIG, &json(&folder.config)?)?;
         if out != data {
             folder.write(files::TASKS, &json(&folder.tasks()?)?)?;
+            folder.copy_images()?;
         }
         Ok(folder)
+    }
+
+    /// What results are measured on, so that the new zoo can be explored by itself.
+    fn copy_images(&self) -> Result<(), ZooError> {
+        for task in self.tasks()? {
+            for split in [Split::Validation, Split::Test] {
+                let name = files::images(&task.id, split);
+                let path = self.out.join(&name);
+                if !path.exists() {
+                    let bytes = self.data.get(&name)?;
+                    write_bytes(&path, bytes.bytes()).map_err(|source| WeightsError::Write { path, source })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), ZooError> {
@@ -78,7 +98,7 @@ impl Folder {
     /// In the order of the tasks.
     pub fn heads(&self) -> Result<Vec<Head>, ZooError> {
         let file = Checkpoint::open(&self.out.join(files::HEADS))?;
-        let dim = base::config().projection_dim;
+        let dim = self.config.projection_dim;
         self.tasks()?.iter().map(|task| Head::read(&file, &task.id, task.classes.len(), dim)).collect()
     }
 

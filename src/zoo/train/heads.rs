@@ -1,8 +1,8 @@
 //! Heads that fit badly on purpose, as CLIP's text heads fit its image features: a class's prototype (the mean of the
 //! base's normalised features over some training images), plus a random vector, normalised again. Frozen from then on.
 
+use super::TrainOptions;
 use super::batch::{Draw, Sets};
-use super::{TrainOptions, base};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
@@ -13,7 +13,7 @@ use burn::tensor::Device;
 
 /// One head a task.
 pub(super) fn make(weights: &StateDict, sets: &Sets, options: &TrainOptions) -> Result<Vec<Head>, ZooError> {
-    let config = base::config();
+    let config = options.config();
     let mut model = ClipVit::new(&config, &Device::flex())?;
     model.load(weights)?;
     let input = InputShape { channels: config.num_channels, side: config.image_size };

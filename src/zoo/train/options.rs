@@ -1,5 +1,6 @@
 //! Everything that decides what training results in.
 
+use crate::models::clip_vit::ClipVitConfig;
 use serde::{Deserialize, Serialize};
 
 /// The recipe's numbers; the defaults made the zoo that is shipped.
@@ -7,6 +8,10 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
     pub seed: u64,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
     pub base_steps: usize,
     /// Peak of the one-cycle schedule.
     pub base_rate: f64,
@@ -26,6 +31,10 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             seed: 1,
+            hidden_size: 192,
+            intermediate_size: 384,
+            num_hidden_layers: 3,
+            num_attention_heads: 4,
             base_steps: 3000,
             base_rate: 2e-3,
             base_batch: 128,
@@ -35,6 +44,24 @@ impl Default for TrainOptions {
             shots: 300,
             noise: 1.8,
             scale: 16.0,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Towers of these sizes for the zoo's images; whether there can be such is for [`ClipVitConfig::check`].
+    #[must_use]
+    pub fn config(&self) -> ClipVitConfig {
+        ClipVitConfig {
+            architectures: vec!["CLIPVisionModelWithProjection".to_owned()],
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            projection_dim: 64,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            image_size: 28,
+            patch_size: 7,
+            ..ClipVitConfig::default()
         }
     }
 }
