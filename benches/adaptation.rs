@@ -2,6 +2,11 @@
 //! CLIP-ViT-B/32 with random weights and eight experts beside PyTorch, and a hundred steps on the zoo's own models.
 //! `cargo bench --bench adaptation`
 
+#[path = "common/pytorch.rs"]
+mod pytorch;
+#[path = "common/report.rs"]
+mod report;
+
 use fusebench::cancel::Cancel;
 use fusebench::engine::EngineError;
 use fusebench::engine::calibration::{Source, Statistics};
@@ -10,6 +15,8 @@ use fusebench::models::clip_vit::{ClipVitConfig, random_weights};
 use fusebench::params::ParamSet;
 use fusebench::weights::{Checkpoint, Data, Source as Bytes, StateDict};
 use fusebench::zoo::{Head, Zoo};
+use pytorch::pytorch;
+use report::report;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,21 +33,17 @@ const STEPS: usize = 6;
 
 fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!("layer-wise AdaMerging, f32, {cores} threads, seconds a step, median (range)");
-    let mut ours = clip();
-    let median = report(&format!("CLIP-ViT-B/32, {EXPERTS} x {BATCH} images  fusebench"), &mut ours);
-    match pytorch(cores) {
-        Some(mut theirs) => {
-            let theirs = report("                                PyTorch", &mut theirs);
-            println!("  PyTorch's time / ours         {:.2}", theirs / median);
-        }
-        None => println!("  PyTorch is not installed here (python3 -c 'import torch')"),
+    println!("a step of layer-wise AdaMerging, f32, {cores} threads, median (range)");
+    let ours = report(&format!("CLIP-ViT-B/32, {EXPERTS} x {BATCH} images, fusebench"), "s", &mut clip());
+    if let Some(mut theirs) = pytorch("adaptation_pytorch.py", [cores, EXPERTS, BATCH, STEPS - 1]) {
+        let theirs = report("the same, PyTorch", "s", &mut theirs);
+        println!("PyTorch's time / ours: {:.2}", theirs / ours);
     }
     for round in 1..=3 {
         let start = Instant::now();
         let zoo = Arc::new(Zoo::embedded().expect("the zoo"));
         let pool = zoo.pool().clone();
-        let steps = steps(zoo, &pool, 100, BATCH);
+        let steps = steps(zoo, &pool, 100);
         let all = start.elapsed().as_secs_f64();
         println!("zoo, {} steps of eight tasks, round {round}: {all:.1} s", steps.len());
     }
@@ -67,16 +70,16 @@ fn clip() -> Vec<f64> {
     let dim = config.projection_dim;
     let rows = (0..CLASSES * dim).map(|at| (at as f32 * 0.37).sin()).collect();
     let head = Head { classes: CLASSES, dim, rows, scale: 100.0 };
-    let mut seconds = steps(Arc::new(Made { config, head }), &pool, STEPS, BATCH);
+    let mut seconds = steps(Arc::new(Made { config, head }), &pool, STEPS);
     seconds.remove(0);
     seconds
 }
 
 /// Seconds of each step.
-fn steps(source: Arc<dyn Source>, pool: &Pool, steps: usize, batch: usize) -> Vec<f64> {
+fn steps(source: Arc<dyn Source>, pool: &Pool, steps: usize) -> Vec<f64> {
     let method = find("adamerging_layer_wise").expect("a method");
     let mut params = ParamSet::defaults(method.specs);
-    for (name, value) in [("steps", steps), ("batch", batch)] {
+    for (name, value) in [("steps", steps), ("batch", BATCH)] {
         params.set_text(method.specs, name, &value.to_string()).expect("a value");
     }
     let statistics = Statistics::direct(source).expect("threads");
@@ -126,21 +129,4 @@ impl Source for Made {
     fn labels(&self, _: &str, _: Shown, indices: &[usize]) -> Result<Vec<usize>, EngineError> {
         Ok(vec![0; indices.len()])
     }
-}
-
-/// PyTorch's seconds, in its own process; nothing where it is not installed.
-fn pytorch(threads: usize) -> Option<Vec<f64>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/adaptation_pytorch.py");
-    let numbers = [threads, EXPERTS, BATCH, STEPS - 1].map(|number| number.to_string());
-    let output = std::process::Command::new("python3").arg(script).args(numbers).output().ok()?;
-    let lines = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| lines.lines().filter_map(|line| line.parse().ok()).collect())
-}
-
-/// Prints median and range, returns the median.
-fn report(what: &str, values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, mid, high) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-    println!("  {what}  {mid:.2} ({low:.2} – {high:.2}, {} steps)", values.len());
-    mid
 }

@@ -1,12 +1,19 @@
 //! Images a second of the forward pass on the CPU: CLIP-ViT-B/32 with random weights, and the zoo's own model over all
 //! test images. `cargo bench --bench forward`
 
+#[path = "common/pytorch.rs"]
+mod pytorch;
+#[path = "common/report.rs"]
+mod report;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use fusebench::cancel::Cancel;
 use fusebench::models::clip_vit::{ClipVit, ClipVitConfig, random_weights};
 use fusebench::params::Value;
 use fusebench::tasks::Split;
 use fusebench::zoo::{Judge, Zoo};
+use pytorch::pytorch;
+use report::report;
 use std::time::Instant;
 
 /// As in the binary.
@@ -20,17 +27,13 @@ fn main() {
     let config = ClipVitConfig::default();
     let mut model = ClipVit::new(&config, &Device::flex()).expect("a model");
     model.load(&random_weights(&config, 1).expect("weights")).expect("weights fit");
-    println!("CLIP-ViT-B/32, f32, random weights, {cores} threads (one batch a thread), images/s, median (range)");
+    println!("CLIP-ViT-B/32, f32, random weights, {cores} threads (one batch a thread), median (range)");
     for batch in [1, 8, 32] {
         forward(&model, batch, cores);
         let mut ours: Vec<f64> = (0..ROUNDS).map(|_| batch as f64 / forward(&model, batch, cores)).collect();
-        let median = report(&format!("batch {batch:2}  fusebench"), &mut ours);
-        match pytorch(cores, batch) {
-            Some(mut theirs) => {
-                let ratio = median / report("          PyTorch", &mut theirs);
-                println!("            ratio      {ratio:.2}");
-            }
-            None => println!("            PyTorch is not installed here (python3 -c 'import torch')"),
+        let ours = report(&format!("batch {batch}, fusebench"), "images/s", &mut ours);
+        if let Some(mut theirs) = pytorch("forward_pytorch.py", [cores, batch, ROUNDS]) {
+            println!("ours / PyTorch's: {:.2}", ours / report("the same, PyTorch", "images/s", &mut theirs));
         }
     }
 
@@ -68,21 +71,4 @@ fn forward(model: &ClipVit, batch: usize, cores: usize) -> f64 {
         }
     });
     start.elapsed().as_secs_f64()
-}
-
-/// PyTorch's figures, in its own process; nothing where it is not installed.
-fn pytorch(threads: usize, batch: usize) -> Option<Vec<f64>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/forward_pytorch.py");
-    let numbers = [threads, batch, ROUNDS].map(|number| number.to_string());
-    let output = std::process::Command::new("python3").arg(script).args(numbers).output().ok()?;
-    let lines = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| lines.lines().filter_map(|line| line.parse().ok()).collect())
-}
-
-/// Prints median and range, returns the median.
-fn report(what: &str, values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, mid, high) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-    println!("  {what}  {mid:7.1} ({low:.1} – {high:.1}, {} runs)", values.len());
-    mid
 }

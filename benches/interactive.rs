@@ -2,11 +2,15 @@
 //!
 //! `cargo bench --bench interactive`; every figure is a median with its range over the repetitions.
 
+#[path = "common/report.rs"]
+mod report;
+
 use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, RunId, default_job};
 use fusebench::fusion::find;
 use fusebench::params::Value;
 use fusebench::tasks::Split;
 use fusebench::zoo::Zoo;
+use report::report;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -67,10 +71,4 @@ fn wait_for_estimates(events: &Receiver<Event>, run: RunId, tasks: usize) {
             seen.insert(task);
         }
     }
-}
-
-fn report(what: &str, unit: &str, values: &mut [f64]) {
-    values.sort_by(f64::total_cmp);
-    let (low, mid, high) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-    println!("{what:<52} {mid:>8.2} {unit} ({low:.2} – {high:.2}, {} runs)", values.len());
 }

@@ -6,7 +6,11 @@
 #[allow(dead_code)]
 mod pty;
 
+#[path = "common/report.rs"]
+mod report;
+
 use pty::Pty;
+use report::report;
 use std::time::{Duration, Instant};
 
 const SIZE: (u16, u16) = (120, 40);
@@ -66,10 +70,4 @@ fn until(condition: impl Fn() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
         std::thread::sleep(Duration::from_micros(200));
     }
-}
-
-fn report(what: &str, unit: &str, values: &mut [f64]) {
-    values.sort_by(f64::total_cmp);
-    let (low, mid, high) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-    println!("{what:<52} {mid:>8.1} {unit} ({low:.1} – {high:.1}, {} runs)", values.len());
 }
