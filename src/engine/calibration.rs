@@ -12,6 +12,7 @@
 //! | `compute` | computing it |
 //! | `executor` | who computes it |
 //! | `tracked` | slopes |
+//! | `spare` | room for the next slopes |
 //! | `mixed` | what routers say, and slopes over their numbers |
 //! | `memo` | what need not be computed again |
 //! | `statistics` | batches to statistics |
@@ -22,6 +23,7 @@ mod executor;
 mod memo;
 mod mixed;
 mod source;
+mod spare;
 mod statistics;
 #[cfg(test)]
 mod tests;

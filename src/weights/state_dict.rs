@@ -70,6 +70,12 @@ impl StateDict {
         &mut self.tensors
     }
 
+    /// The tensors alone.
+    #[must_use]
+    pub fn into_tensors(self) -> Vec<Tensor> {
+        self.tensors
+    }
+
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.index.get(name).map(|&at| &self.tensors[at])

@@ -46,29 +46,30 @@ impl Computer {
             Subject::Model { weights, wanted } => (weights, *wanted),
             Subject::Mixture { mixture, slopes } => return self.route(source, device, lanes, work, (mixture, *slopes)),
         };
-        let model = match wanted {
-            Wanted::Products { .. } | Wanted::Features => hold(&mut self.plain, source, &device.tensor, weights)?,
-            Wanted::Entropy | Wanted::CrossEntropy | Wanted::Slopes { .. } => {
-                hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), weights)?
-            }
+        let each = |answer: &(dyn Fn(&Batch) -> Result<Answer, EngineError> + Sync)| {
+            let answer = |batch: &Batch| work.cancel.check().map_err(EngineError::from).and_then(|()| answer(batch));
+            lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
         };
-        let answer = |batch: &Batch| -> Result<Answer, EngineError> {
-            work.cancel.check()?;
-            let tracked = || Tracked::new(model, source, batch, &work.cancel);
-            match wanted {
-                Wanted::Products { block } => {
-                    products(model, pixels(source, batch, &device.tensor)?, block).map(Answer::Products)
-                }
-                Wanted::Features => {
+        match wanted {
+            Wanted::Products { block } => {
+                let model = hold(&mut self.plain, source, &device.tensor, weights)?;
+                each(&|batch| products(model, pixels(source, batch, &device.tensor)?, block).map(Answer::Products))
+            }
+            Wanted::Features => {
+                let model = hold(&mut self.plain, source, &device.tensor, weights)?;
+                each(&|batch| {
                     let features = model.features(pixels(source, batch, &device.tensor)?);
                     Ok(Answer::Features { width: features.dims()[1], values: values(features)? })
-                }
-                Wanted::Entropy => tracked()?.entropy(),
-                Wanted::CrossEntropy => tracked()?.cross_entropy(),
-                Wanted::Slopes { what, seed } => tracked()?.measure(what, seed),
+                })
             }
-        };
-        lanes.map(&work.batches, device.is_gpu, answer).into_iter().collect()
+            Wanted::Slope(of) if device.is_gpu => {
+                let model = hold(&mut self.tracked, source, &device.tensor.clone().autodiff(), weights)?;
+                each(&|batch| Tracked::on_device(model, source, batch, &work.cancel)?.answer(of))
+            }
+            Wanted::Slope(of) => {
+                each(&|batch| Tracked::on_host((weights, &work.spare), source, batch, &work.cancel)?.answer(of))
+            }
+        }
     }
 
     fn route(

@@ -3,7 +3,8 @@
 use super::draws::{chosen, step};
 use super::executor::Executor;
 use super::memo::Memo;
-use super::work::{Answer, Batch, Products, Subject, Wanted, Work};
+use super::spare::Spare;
+use super::work::{Answer, Batch, Of, Products, Subject, Wanted, Work};
 use super::{Direct, Source};
 use crate::engine::EngineError;
 use crate::fusion::{
@@ -11,6 +12,7 @@ use crate::fusion::{
 };
 use crate::models::clip_vit::Linear;
 use crate::weights::{Checkpoint, Data, StateDict, Tensor};
+use rayon::prelude::*;
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ pub struct Statistics {
     source: Arc<dyn Source>,
     executor: Box<dyn Executor>,
     memo: Arc<Memo>,
+    spare: Arc<Spare>,
 }
 
 impl Statistics {
@@ -29,12 +32,12 @@ impl Statistics {
     /// When threads cannot be started.
     pub fn direct(source: Arc<dyn Source>) -> Result<Self, EngineError> {
         let executor = Box::new(Direct::new(Arc::clone(&source))?);
-        Ok(Self { source, executor, memo: Arc::default() })
+        Ok(Self::new(source, executor, Arc::default()))
     }
 
     /// Computed by `executor`; what is in `memo` is not computed again.
     pub(in crate::engine) fn new(source: Arc<dyn Source>, executor: Box<dyn Executor>, memo: Arc<Memo>) -> Self {
-        Self { source, executor, memo }
+        Self { source, executor, memo, spare: Arc::default() }
     }
 
     /// How many examples the task has.
@@ -60,8 +63,8 @@ impl Statistics {
     ) -> Result<(), FusionError> {
         for batches in batches.chunks(self.executor.width().max(1)) {
             cx.cancel.check()?;
-            let (subject, cancel) = (subject.clone(), cx.cancel.clone());
-            let answers = self.executor.run(Work { subject, batches: batches.to_vec(), cancel })?;
+            let (subject, spare, cancel) = (subject.clone(), Arc::clone(&self.spare), cx.cancel.clone());
+            let answers = self.executor.run(Work { subject, batches: batches.to_vec(), spare, cancel })?;
             for answer in answers {
                 take(answer, cx);
             }
@@ -122,17 +125,17 @@ impl Statistics {
     /// A loss and its slope on the batch of one step of every task.
     fn loss(
         &self,
-        wanted: Wanted,
+        of: Of,
         (tasks, shares, draw, at): (&[&str], Option<&[f64]>, Draw, usize),
         weights: &Arc<StateDict>,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
         let batches = self.batches(tasks, draw, at)?;
         let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
-        let subject = Subject::Model { weights: Arc::clone(weights), wanted };
+        let subject = Subject::Model { weights: Arc::clone(weights), wanted: Wanted::Slope(of) };
         self.run(&batches, &subject, cx, |answer, _| {
             let share = shares.and_then(|shares| shares.get(losses.len())).copied().unwrap_or(1.0);
-            losses.extend(total.add(answer, share));
+            losses.extend(total.add(answer, share, &self.spare));
         })?;
         Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
     }
@@ -215,10 +218,10 @@ impl Calibration for Statistics {
         };
         kept.keep(question, model, task, || {
             let mut total = Total::default();
-            let wanted = Wanted::Slopes { what, seed: draw.seed };
+            let wanted = Wanted::Slope(Of::Examples { what, seed: draw.seed });
             let subject = Subject::Model { weights: Arc::new(StateDict::load(model)), wanted };
             let examples = self.all((task, draw), batch, &subject, cx, |answer| {
-                total.add(answer, 1.0);
+                total.add(answer, 1.0, &self.spare);
             })?;
             let has = |name: &str| model.get(name).is_some();
             Ok(total.named(1.0 / examples as f64, has))
@@ -233,7 +236,7 @@ impl Calibration for Statistics {
         at: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
-        self.loss(Wanted::Entropy, (tasks, None, draw, at), &weights, cx)
+        self.loss(Of::Entropy, (tasks, None, draw, at), &weights, cx)
     }
 
     fn cross_entropy(
@@ -245,7 +248,7 @@ impl Calibration for Statistics {
         at: usize,
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
-        self.loss(Wanted::CrossEntropy, (tasks, shares, draw, at), &weights, cx)
+        self.loss(Of::CrossEntropy, (tasks, shares, draw, at), &weights, cx)
     }
 
     fn routed(
@@ -366,29 +369,30 @@ struct Total {
 }
 
 impl Total {
-    /// Adds an answer's slope times `factor`, and returns its loss.
-    fn add(&mut self, answer: Answer, factor: f64) -> Option<f64> {
+    /// Adds an answer's slope times `factor`, and returns its loss; the room goes to `spare`.
+    fn add(&mut self, answer: Answer, factor: f64, spare: &Spare) -> Option<f64> {
         let Answer::Slope { loss, slope } = answer else { return None };
         if self.tensors.is_empty() {
             self.tensors = slope.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
             self.sums =
                 slope.tensors().iter().map(|tensor| vec![0.0; tensor.values().map_or(0, <[f32]>::len)]).collect();
         }
-        for (sum, tensor) in self.sums.iter_mut().zip(slope.tensors()) {
+        self.sums.par_iter_mut().zip(slope.tensors()).for_each(|(sum, tensor)| {
             sum.iter_mut().zip(tensor.values().unwrap_or_default()).for_each(|(sum, x)| *sum += factor * f64::from(*x));
-        }
+        });
+        spare.put(slope);
         Some(loss)
     }
 
     /// The sum times `factor`, under the names that the model `has`.
-    fn named(self, factor: f64, has: impl Fn(&str) -> bool) -> StateDict {
+    fn named(self, factor: f64, has: impl Fn(&str) -> bool + Sync) -> StateDict {
         let tensor = |((name, shape), sum): ((String, Vec<usize>), Vec<f64>)| Tensor {
             name: own_name(&name, &has).to_owned(),
             shape,
             dtype: crate::weights::DType::F32,
             data: Data::Float(sum.into_iter().map(|x| (factor * x) as f32).collect()),
         };
-        StateDict::new(self.tensors.into_iter().zip(self.sums).map(tensor).collect())
+        StateDict::new(self.tensors.into_par_iter().zip(self.sums).map(tensor).collect())
     }
 }
 

@@ -2,69 +2,133 @@
 
 use super::Source;
 use super::compute::{pixels, values};
-use super::work::{Answer, Batch};
+use super::source::input;
+use super::spare::Spare;
+use super::work::{Answer, Batch, Of};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::fusion::{FusionError, Slopes, seeded};
-use crate::models::clip_vit::ClipVit;
+use crate::models::clip_vit::{ClipVit, TracedClipVit};
 use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, log_likelihood};
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
+use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::rand_core::RngCore;
 
 /// A network whose weights ask for slopes, in front of one task's examples.
 pub(super) struct Tracked<'a> {
-    /// Its own leaves of the graph: backward passes over shared ones wait for each other for ever.
-    model: ClipVit,
+    network: Network<'a>,
     source: &'a dyn Source,
     batch: &'a Batch,
     head: &'a Head,
-    device: Device,
     cancel: &'a Cancel,
 }
 
+enum Network<'a> {
+    /// By burn's autodiff, with its own leaves of the graph: backward passes over shared ones wait for each other for ever.
+    Burn(Box<ClipVit>),
+    /// By hand, on the CPU.
+    Host(Box<TracedClipVit<'a>>, &'a Spare),
+}
+
 impl<'a> Tracked<'a> {
+    /// On the model's own device.
+    ///
     /// # Errors
     /// No head for the task.
-    pub fn new(
+    pub fn on_device(
         model: &ClipVit,
         source: &'a dyn Source,
         batch: &'a Batch,
         cancel: &'a Cancel,
     ) -> Result<Self, EngineError> {
-        use burn::module::Module;
-        let device = model.device();
-        Ok(Self { model: model.clone().fork(&device), source, batch, head: source.head(&batch.task)?, device, cancel })
+        let network = Network::Burn(Box::new(model.clone().fork(&model.device())));
+        Ok(Self { network, source, batch, head: source.head(&batch.task)?, cancel })
     }
 
-    /// `[n, classes]`
-    fn logits(&self, indices: &[usize]) -> Result<Tensor<2>, EngineError> {
+    /// On the CPU.
+    ///
+    /// # Errors
+    /// Weights that do not fit; no head for the task.
+    pub fn on_host(
+        (weights, spare): (&'a StateDict, &'a Spare),
+        source: &'a dyn Source,
+        batch: &'a Batch,
+        cancel: &'a Cancel,
+    ) -> Result<Self, EngineError> {
+        let network = Network::Host(Box::new(TracedClipVit::new(source.config(), weights)?), spare);
+        Ok(Self { network, source, batch, head: source.head(&batch.task)?, cancel })
+    }
+
+    /// A function of the answers to some examples, and its slope over all weights.
+    fn follow(
+        &self,
+        indices: &[usize],
+        of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
+    ) -> Result<(f64, StateDict), EngineError> {
         self.cancel.check()?;
-        let batch = Batch { indices: indices.to_vec(), ..self.batch.clone() };
-        let features = self.model.differentiable_features(pixels(self.source, &batch, &self.device)?);
-        Ok(answers(features, self.head))
+        let (found, slope) = match &self.network {
+            Network::Burn(model) => {
+                let batch = Batch { indices: indices.to_vec(), ..self.batch.clone() };
+                let features = model.differentiable_features(pixels(self.source, &batch, &model.device())?);
+                let found = of(answers(features, self.head))?;
+                let slope = model.gradients(&found.backward())?;
+                (found, slope)
+            }
+            Network::Host(tower, spare) => self.follow_on_host((tower, spare), indices, of)?,
+        };
+        Ok((values(found)?.first().copied().map_or(f64::NAN, f64::from), slope))
     }
 
-    fn slope(&self, of: &Tensor<1>) -> Result<StateDict, EngineError> {
-        Ok(self.model.gradients(&of.backward())?)
+    /// Burn's autodiff follows the function back to the features, from where the tower itself goes on.
+    fn follow_on_host(
+        &self,
+        (tower, spare): (&TracedClipVit<'_>, &Spare),
+        indices: &[usize],
+        of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
+    ) -> Result<(Tensor<1>, StateDict), EngineError> {
+        let input = input(self.source);
+        let mut passages = Vec::new();
+        for indices in indices.chunks(tower.images()) {
+            self.cancel.check()?;
+            let pixels = self.source.pixels(&self.batch.task, self.batch.shown, indices)?;
+            passages.push(tower.pass(pixels, [input.channels, input.side, input.side]));
+        }
+        let features: Vec<f32> = passages.iter().flat_map(|passage| passage.features()).copied().collect();
+        let shape = [indices.len(), features.len() / indices.len().max(1)];
+        let device = Device::flex().autodiff();
+        let features = Tensor::<2>::from_data(TensorData::new(features, shape), &device).require_grad();
+        let found = of(answers(features.clone(), self.head))?;
+        let over = match features.grad(&found.backward()) {
+            Some(over) => values(over)?,
+            None => vec![0.0; shape[0] * shape[1]],
+        };
+        let (mut over, mut slope) = (over.as_slice(), tower.zero(spare.take()));
+        for passage in passages {
+            self.cancel.check()?;
+            let (own, others) = over.split_at(passage.features().len());
+            tower.back(passage, own, &mut slope);
+            over = others;
+        }
+        Ok((found, tower.named(slope)))
     }
 
-    pub fn entropy(&self) -> Result<Answer, EngineError> {
-        let loss = entropy(self.logits(&self.batch.indices)?);
-        let slope = self.slope(&loss)?;
-        let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
-        Ok(Answer::Slope { loss: f64::from(loss), slope })
-    }
-
-    pub fn cross_entropy(&self) -> Result<Answer, EngineError> {
+    /// # Errors
+    /// Examples that cannot be read, a device that fails, cancellation.
+    pub fn answer(&self, of: Of) -> Result<Answer, EngineError> {
         let indices = &self.batch.indices;
-        let labels = self.labels(indices)?;
-        let loss = log_likelihood(self.logits(indices)?, &labels).mul_scalar(-1.0 / indices.len().max(1) as f32);
-        let slope = self.slope(&loss)?;
-        let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
-        Ok(Answer::Slope { loss: f64::from(loss), slope })
+        let (loss, slope) = match of {
+            Of::Entropy => self.follow(indices, |logits| Ok(entropy(logits)))?,
+            Of::CrossEntropy => {
+                let labels = self.labels(indices)?;
+                let share = -1.0 / indices.len().max(1) as f32;
+                self.follow(indices, |logits| Ok(log_likelihood(logits, &labels).mul_scalar(share)))?
+            }
+            Of::Examples { what, seed } => (0.0, self.measure(what, seed)?),
+        };
+        Ok(Answer::Slope { loss, slope })
     }
 
     /// True classes.
@@ -78,38 +142,65 @@ impl<'a> Tracked<'a> {
         Err(FusionError::Data { task: self.batch.task.clone(), reason }.into())
     }
 
-    pub fn measure(&self, what: Slopes, seed: u64) -> Result<Answer, EngineError> {
+    fn measure(&self, what: Slopes, seed: u64) -> Result<StateDict, EngineError> {
         let mut sum = None;
         match what {
             Slopes::BatchSquares => {
-                let slope = self.slope(&fisher_surrogate(self.logits(&self.batch.indices)?))?;
-                add_squares(&mut sum, slope, 1.0);
+                let (_, slope) = self.follow(&self.batch.indices, |logits| Ok(fisher_surrogate(logits)))?;
+                self.add_squares(&mut sum, slope, 1.0);
             }
             Slopes::SampledSquares => {
                 for &index in &self.batch.indices {
-                    let logits = self.logits(&[index])?;
-                    let label = drawn(&probabilities(&logits)?, uniform(&self.batch.task, seed, index));
-                    add_squares(&mut sum, self.slope(&log_likelihood(logits, &[label]))?, 1.0);
+                    let of = |logits: Tensor<2>| {
+                        let label = drawn(&probabilities(&logits)?, uniform(&self.batch.task, seed, index));
+                        Ok(log_likelihood(logits, &[label]))
+                    };
+                    self.add_squares(&mut sum, self.follow(&[index], of)?.1, 1.0);
                 }
             }
             Slopes::LabelledMagnitudes => {
                 for (&index, label) in self.batch.indices.iter().zip(self.labels(&self.batch.indices)?) {
-                    let slope = self.slope(&log_likelihood(self.logits(&[index])?, &[label]))?;
-                    add(&mut sum, slope, f32::abs);
+                    let (_, slope) = self.follow(&[index], |logits| Ok(log_likelihood(logits, &[label])))?;
+                    self.add(&mut sum, slope, f32::abs);
                 }
             }
             Slopes::ExactSquares => {
                 for &index in &self.batch.indices {
-                    let p = probabilities(&self.logits(&[index])?)?;
-                    for (label, &p) in p.iter().enumerate() {
+                    for label in 0..self.head.classes {
                         // A backward pass uses its graph up.
-                        let slope = self.slope(&log_likelihood(self.logits(&[index])?, &[label]))?;
-                        add_squares(&mut sum, slope, p);
+                        let mut p = 0.0;
+                        let of = |logits: Tensor<2>| {
+                            p = probabilities(&logits)?.get(label).copied().unwrap_or_default();
+                            Ok(log_likelihood(logits, &[label]))
+                        };
+                        let (_, slope) = self.follow(&[index], of)?;
+                        self.add_squares(&mut sum, slope, p);
                     }
                 }
             }
         }
-        Ok(Answer::Slope { loss: 0.0, slope: sum.unwrap_or_default() })
+        Ok(sum.unwrap_or_default())
+    }
+
+    /// sum += factor · slope²
+    fn add_squares(&self, sum: &mut Option<StateDict>, slope: StateDict, factor: f32) {
+        self.add(sum, slope, |x| factor * x * x);
+    }
+
+    /// sum += measure(slope), element by element.
+    fn add(&self, sum: &mut Option<StateDict>, mut slope: StateDict, measure: impl Fn(f32) -> f32) {
+        let Some(sum) = sum else {
+            each(&mut slope, |_, values| values.iter_mut().for_each(|x| *x = measure(*x)));
+            *sum = Some(slope);
+            return;
+        };
+        each(sum, |at, sum| {
+            let more = slope.tensors()[at].values().unwrap_or_default();
+            sum.iter_mut().zip(more).for_each(|(sum, x)| *sum += measure(*x));
+        });
+        if let Network::Host(_, spare) = &self.network {
+            spare.put(slope);
+        }
     }
 }
 
@@ -120,27 +211,12 @@ pub(super) fn answers(features: Tensor<2>, head: &Head) -> Tensor<2> {
     cosine_logits(features, rows, *scale)
 }
 
-/// sum += factor · slope²
-fn add_squares(sum: &mut Option<StateDict>, slope: StateDict, factor: f32) {
-    add(sum, slope, |x| factor * x * x);
-}
-
-/// sum += measure(slope), element by element.
-fn add(sum: &mut Option<StateDict>, mut slope: StateDict, measure: impl Fn(f32) -> f32) {
-    let floats = |slope: &mut StateDict, f: &mut dyn FnMut(usize, &mut [f32])| {
-        for (at, tensor) in slope.tensors_mut().iter_mut().enumerate() {
-            if let Data::Float(values) = &mut tensor.data {
-                f(at, values);
-            }
+/// Shows `f` the numbers of every tensor.
+fn each(slope: &mut StateDict, mut f: impl FnMut(usize, &mut [f32])) {
+    for (at, tensor) in slope.tensors_mut().iter_mut().enumerate() {
+        if let Data::Float(values) = &mut tensor.data {
+            f(at, values);
         }
-    };
-    floats(&mut slope, &mut |_, values| values.iter_mut().for_each(|x| *x = measure(*x)));
-    match sum {
-        None => *sum = Some(slope),
-        Some(sum) => floats(sum, &mut |at, sum| {
-            let more = slope.tensors()[at].values().unwrap_or_default();
-            sum.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
-        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is computed of a few batches at a time.
 
+use super::spare::Spare;
 use crate::cancel::Cancel;
 use crate::fusion::{Mixture, Shown, Slopes};
 use crate::models::clip_vit::Linear;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub struct Work {
     pub subject: Subject,
     pub batches: Vec<Batch>,
+    pub spare: Arc<Spare>,
     pub cancel: Cancel,
 }
 
@@ -41,14 +43,21 @@ pub enum Wanted {
     /// The inputs of all linear layers, as sums of their outer products; or of those of one block, counted from 0, what
     /// the tower ends in being one more.
     Products { block: Option<usize> },
-    /// The mean entropy of the answers, and its slope.
-    Entropy,
-    /// The mean cross-entropy to the labels, and its slope.
-    CrossEntropy,
     /// What heads look at.
     Features,
-    /// Sums over the batch's examples of what is asked about slopes; labels are drawn with the seed.
-    Slopes { what: Slopes, seed: u64 },
+    /// A slope over all weights.
+    Slope(Of),
+}
+
+/// What a slope is the slope of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The mean entropy of the answers.
+    Entropy,
+    /// The mean cross-entropy to the labels.
+    CrossEntropy,
+    /// Sums over the batch's examples of what is asked about their slopes; labels are drawn with the seed.
+    Examples { what: Slopes, seed: u64 },
 }
 
 /// What came out for one batch.

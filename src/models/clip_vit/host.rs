@@ -1,14 +1,24 @@
-//! The forward pass for the CPU: burn's matrix product with the loops of `kernels` between, no allocation that outlives
-//! a micro-batch, and only the class token in the last block.
+//! The forward pass for the CPU: matrix products with the loops of `kernels` between, no allocation that outlives
+//! a micro-batch unless it is wanted for the way back, and only the class token in the last block.
 //!
 //! It uses as many threads as the matrix product finds in the current rayon pool, and one otherwise; who wants more
 //! images a second gives one micro-batch to each core, each in a pool of one thread.
+
+mod backward;
+mod tape;
+mod traced;
+mod weight;
 
 use super::kernels::{self, Attention};
 use super::module::Layer;
 use super::{ClipVit, ClipVitConfig};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
+use std::borrow::Cow;
+use tape::{Passed, Tape};
+use weight::Weight;
+
+pub use traced::{Passage, TracedClipVit, WeightSlope};
 
 /// Tokens a micro-batch aims at: enough for the matrix product, few enough for the caches.
 const TOKENS: usize = 408;
@@ -17,84 +27,92 @@ const TOKENS: usize = 408;
 pub(super) fn features(model: &ClipVit, pixels: Tensor<4>) -> Option<Tensor<2>> {
     let dims = pixels.dims();
     let pixels: Vec<f32> = pixels.into_data().try_into_vec().ok()?;
-    let host = Host::new(model)?;
+    let host = Host::of_tensors(model)?;
     let image = dims[1] * dims[2] * dims[3];
     let batch = (TOKENS / model.config().tokens()).max(1);
     let mut features = Vec::with_capacity(dims[0] * model.feature_dim());
     for pixels in pixels.chunks(batch * image) {
-        features.extend(host.features(pixels, [dims[1], dims[2], dims[3]])?);
+        features.extend(host.features(pixels, [dims[1], dims[2], dims[3]], None)?);
     }
     let shape = [dims[0], model.feature_dim()];
     Some(Tensor::from_data(TensorData::new(features, shape), &Device::flex()))
 }
 
-/// A linear layer: weight as a tensor, bias as a slice.
-struct Dense {
-    weight: Tensor<2>,
-    bias: Vec<f32>,
+struct Dense<'a, W> {
+    weight: W,
+    bias: Cow<'a, [f32]>,
 }
 
-struct Norm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+struct Norm<'a> {
+    weight: Cow<'a, [f32]>,
+    bias: Cow<'a, [f32]>,
 }
 
-struct HostLayer {
-    key: Dense,
-    value: Dense,
-    query: Dense,
-    out: Dense,
-    norm1: Norm,
-    fc1: Dense,
-    fc2: Dense,
-    norm2: Norm,
+struct HostLayer<'a, W> {
+    key: Dense<'a, W>,
+    value: Dense<'a, W>,
+    query: Dense<'a, W>,
+    out: Dense<'a, W>,
+    norm1: Norm<'a>,
+    fc1: Dense<'a, W>,
+    fc2: Dense<'a, W>,
+    norm2: Norm<'a>,
 }
 
-/// The model with everything but the large matrices copied out of tensors; matrices are shared.
-struct Host<'a> {
+/// The model: large matrices as they are, everything else as slices.
+struct Host<'a, W> {
     config: &'a ClipVitConfig,
-    class: Vec<f32>,
-    patch: Tensor<2>,
-    position: Vec<f32>,
-    pre_norm: Norm,
-    layers: Vec<HostLayer>,
-    post_norm: Norm,
-    projection: Option<Tensor<2>>,
+    class: Cow<'a, [f32]>,
+    patch: W,
+    position: Cow<'a, [f32]>,
+    pre_norm: Norm<'a>,
+    layers: Vec<HostLayer<'a, W>>,
+    post_norm: Norm<'a>,
+    projection: Option<W>,
 }
 
-impl<'a> Host<'a> {
-    fn new(model: &'a ClipVit) -> Option<Self> {
-        let layers = (0..model.config().num_hidden_layers).map(|layer| HostLayer::new(&model.layer(layer)));
+impl<'a> Host<'a, Tensor<2>> {
+    fn of_tensors(model: &'a ClipVit) -> Option<Self> {
+        let layers = (0..model.config().num_hidden_layers).map(|layer| HostLayer::of_tensors(&model.layer(layer)));
         Some(Self {
             config: model.config(),
             class: values(model.class())?,
             patch: model.patch().val(),
             position: values(model.position())?,
-            pre_norm: Norm::new(model.pre_norm())?,
+            pre_norm: Norm::of_tensors(model.pre_norm())?,
             layers: layers.collect::<Option<_>>()?,
-            post_norm: Norm::new(model.post_norm())?,
+            post_norm: Norm::of_tensors(model.post_norm())?,
             projection: model.projection().map(Param::val),
         })
     }
+}
 
-    /// Features of a few images, `[n · feature_dim]`.
-    fn features(&self, pixels: &[f32], shape: [usize; 3]) -> Option<Vec<f32>> {
+impl<W: Weight> Host<'_, W> {
+    /// Features of a few images, `[n · feature_dim]`; the way back starts from what is put on the tape.
+    fn features(&self, pixels: &[f32], shape: [usize; 3], mut tape: Option<&mut Tape>) -> Option<Vec<f32>> {
         let n = pixels.len() / shape.iter().product::<usize>();
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
-        let mut x = self.embed(pixels, shape, n)?;
+        let x = self.embed(pixels, shape, n)?;
+        let mut x = match &mut tape {
+            Some(tape) => self.norm(tape.embedded.insert(x), &self.pre_norm),
+            None => self.norm(&x, &self.pre_norm),
+        };
         let (last, layers) = self.layers.split_last()?;
         for layer in layers {
-            x = self.block(layer, x, n, tokens)?;
+            x = self.block(layer, x, (n, tokens), tape.as_deref_mut())?;
         }
-        let class = self.block(last, x, n, 1)?;
+        let class = self.block(last, x, (n, 1), tape.as_deref_mut())?;
         let pooled = self.norm(&class, &self.post_norm);
+        if let Some(tape) = tape {
+            tape.class = class;
+        }
         match &self.projection {
             Some(weight) => product(pooled, hidden, weight),
             None => Some(pooled),
         }
     }
 
-    /// `[n · tokens · hidden]`, normed.
+    /// `[n · tokens · hidden]`, not normed yet.
     fn embed(&self, pixels: &[f32], shape: [usize; 3], n: usize) -> Option<Vec<f32>> {
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
         let patches = product(cut(pixels, shape, self.config), self.config.patch_len(), &self.patch)?;
@@ -102,16 +120,23 @@ impl<'a> Host<'a> {
         for (x, patches) in x.chunks_exact_mut(tokens * hidden).zip(patches.chunks_exact((tokens - 1) * hidden)) {
             x[..hidden].copy_from_slice(&self.class);
             x[hidden..].copy_from_slice(patches);
-            for (x, position) in x.iter_mut().zip(&self.position) {
+            for (x, position) in x.iter_mut().zip(&*self.position) {
                 *x += position;
             }
         }
-        Some(self.norm(&x, &self.pre_norm))
+        Some(x)
     }
 
-    /// One block over `x`, `[n · tokens · hidden]`, of which the first `queries` tokens of each image are kept.
-    fn block(&self, layer: &HostLayer, x: Vec<f32>, n: usize, queries: usize) -> Option<Vec<f32>> {
+    /// One block over `x`, `[n · tokens · hidden]`, of which the first `queries` tokens of each of `n` images are kept.
+    fn block(
+        &self,
+        layer: &HostLayer<'_, W>,
+        x: Vec<f32>,
+        (n, queries): (usize, usize),
+        tape: Option<&mut Tape>,
+    ) -> Option<Vec<f32>> {
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
+        let input = tape.is_some().then(|| x.clone());
         let normed = self.norm(&x, &layer.norm1);
         let (mut kept, asking) = if queries == tokens {
             (x, normed.clone())
@@ -119,12 +144,8 @@ impl<'a> Host<'a> {
             (first(&x, tokens * hidden, queries * hidden), first(&normed, tokens * hidden, queries * hidden))
         };
         let query = product(asking, hidden, &layer.query.weight)?;
-        let rows = n * tokens;
-        let normed = Tensor::<2>::from_data(TensorData::new(normed, [rows, hidden]), &Device::flex());
-        let key = multiply(normed.clone(), &layer.key.weight)?;
-        let value = multiply(normed, &layer.value.weight)?;
-        let sizes =
-            Attention { queries, tokens, heads: self.config.num_attention_heads, head_dim: self.config.head_dim() };
+        let [key, value] = W::products(normed, hidden, [&layer.key.weight, &layer.value.weight])?;
+        let sizes = self.attention(queries);
         let mut scratch = sizes.scratch();
         let mut mixed = vec![0.0; n * queries * hidden];
         let biases = (&layer.query.bias[..], &layer.value.bias[..]);
@@ -133,61 +154,68 @@ impl<'a> Host<'a> {
             let seen = image * tokens * hidden..(image + 1) * tokens * hidden;
             kernels::attend(&sizes, query, &key[seen.clone()], &value[seen], biases, &mut scratch, mixed);
         }
+        let mixing = tape.is_some().then(|| mixed.clone());
         let mixed = product(mixed, hidden, &layer.out.weight)?;
         kernels::add_with_bias(&mut kept, &mixed, &layer.out.bias);
+        let middle = tape.is_some().then(|| kept.clone());
         let mut inner = product(self.norm(&kept, &layer.norm2), hidden, &layer.fc1.weight)?;
+        let before = tape.is_some().then(|| inner.clone());
         kernels::bias_activation(&mut inner, &layer.fc1.bias, self.config.hidden_act);
         let outer = product(inner, self.config.intermediate_size, &layer.fc2.weight)?;
         kernels::add_with_bias(&mut kept, &outer, &layer.fc2.bias);
+        if let (Some(tape), Some(input), Some(mixed), Some(middle), Some(inner)) = (tape, input, mixing, middle, before)
+        {
+            tape.blocks.push(Passed { input, query, key, value, mixed, middle, inner });
+        }
         Some(kept)
     }
 
-    fn norm(&self, x: &[f32], norm: &Norm) -> Vec<f32> {
+    fn attention(&self, queries: usize) -> Attention {
+        let (heads, head_dim) = (self.config.num_attention_heads, self.config.head_dim());
+        Attention { queries, tokens: self.config.tokens(), heads, head_dim }
+    }
+
+    fn norm(&self, x: &[f32], norm: &Norm<'_>) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         kernels::layer_norm(x, &norm.weight, &norm.bias, self.config.layer_norm_eps as f32, &mut out);
         out
     }
 }
 
-impl HostLayer {
-    fn new(layer: &Layer<'_>) -> Option<Self> {
+impl HostLayer<'_, Tensor<2>> {
+    fn of_tensors(layer: &Layer<'_>) -> Option<Self> {
         Some(Self {
-            key: Dense::new(layer.key)?,
-            value: Dense::new(layer.value)?,
-            query: Dense::new(layer.query)?,
-            out: Dense::new(layer.out)?,
-            norm1: Norm::new(layer.norm1)?,
-            fc1: Dense::new(layer.fc1)?,
-            fc2: Dense::new(layer.fc2)?,
-            norm2: Norm::new(layer.norm2)?,
+            key: Dense::of_tensors(layer.key)?,
+            value: Dense::of_tensors(layer.value)?,
+            query: Dense::of_tensors(layer.query)?,
+            out: Dense::of_tensors(layer.out)?,
+            norm1: Norm::of_tensors(layer.norm1)?,
+            fc1: Dense::of_tensors(layer.fc1)?,
+            fc2: Dense::of_tensors(layer.fc2)?,
+            norm2: Norm::of_tensors(layer.norm2)?,
         })
     }
 }
 
-impl Dense {
-    fn new((weight, bias): (&Param<Tensor<2>>, &Param<Tensor<1>>)) -> Option<Self> {
+impl Dense<'_, Tensor<2>> {
+    fn of_tensors((weight, bias): (&Param<Tensor<2>>, &Param<Tensor<1>>)) -> Option<Self> {
         Some(Self { weight: weight.val(), bias: values(bias)? })
     }
 }
 
-impl Norm {
-    fn new((weight, bias): (&Param<Tensor<1>>, &Param<Tensor<1>>)) -> Option<Self> {
+impl Norm<'_> {
+    fn of_tensors((weight, bias): (&Param<Tensor<1>>, &Param<Tensor<1>>)) -> Option<Self> {
         Some(Self { weight: values(weight)?, bias: values(bias)? })
     }
 }
 
-fn values<const D: usize>(parameter: &Param<Tensor<D>>) -> Option<Vec<f32>> {
-    parameter.val().into_data().try_into_vec().ok()
+fn values<const D: usize>(parameter: &Param<Tensor<D>>) -> Option<Cow<'static, [f32]>> {
+    parameter.val().into_data().try_into_vec().ok().map(Cow::Owned)
 }
 
-/// `[rows · inner]` times `[inner, columns]`; takes the left side over, which costs no copy.
-fn product(left: Vec<f32>, inner: usize, right: &Tensor<2>) -> Option<Vec<f32>> {
-    let rows = left.len() / inner;
-    multiply(Tensor::from_data(TensorData::new(left, [rows, inner]), &Device::flex()), right)
-}
-
-fn multiply(left: Tensor<2>, right: &Tensor<2>) -> Option<Vec<f32>> {
-    left.matmul(right.clone()).into_data().try_into_vec().ok()
+/// `[rows, inputs]` times a weight.
+fn product<W: Weight>(left: Vec<f32>, inputs: usize, weight: &W) -> Option<Vec<f32>> {
+    W::products(left, inputs, [weight]).map(|[product]| product)
 }
 
 /// The first `keep` values of every `every`.

@@ -41,6 +41,8 @@ macro_rules! vectorised {
     };
 }
 
+pub(super) mod slopes;
+
 vectorised! {
     /// Layer norm of every row of `x` (rows as long as `weight`) into `out`.
     pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) = layer_norm_body

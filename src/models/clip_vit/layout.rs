@@ -35,6 +35,9 @@ impl Entry {
     }
 }
 
+/// The only tensor that a tower need not have.
+pub(super) const PROJECTION: &str = "visual_projection.weight";
+
 pub(super) const CLASS: usize = 0;
 pub(super) const PRE_NORM: usize = 1;
 pub(super) const PATCH: usize = 0;
@@ -77,7 +80,7 @@ pub(super) fn entries(config: &ClipVitConfig, projection: bool) -> Vec<Entry> {
     }
     list.norm("post_layernorm", width);
     if projection {
-        list.linear("visual_projection.weight", vec![config.projection_dim, width]);
+        list.linear(PROJECTION, vec![config.projection_dim, width]);
     }
     list.0
 }

@@ -7,6 +7,10 @@ use crate::models::ModelError;
 use crate::weights::{DType, Data, StateDict, Tensor as Named};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// Tensors that are made ready at once when a model is loaded: those of two blocks.
+const LOADED: usize = 32;
 
 /// A CLIP vision tower, `CLIPVisionModel` or `CLIPVisionModelWithProjection`.
 #[derive(Module, Debug)]
@@ -80,24 +84,13 @@ impl ClipVit {
     /// # Errors
     /// Missing tensors and shapes that do not fit. Everything is checked before the first weight is changed.
     pub fn load(&mut self, weights: &StateDict) -> Result<(), ModelError> {
-        let projection = weights.get("visual_projection.weight").is_some();
-        let entries = layout::entries(&self.config, projection);
-        let mut found = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let tensor = weights.get(&format!("vision_model.{}", entry.name)).or_else(|| weights.get(&entry.name));
-            let values = tensor.and_then(Named::values);
-            let (Some(tensor), Some(values)) = (tensor, values) else {
-                return Err(ModelError::MissingTensor { tensor: full_name(&entry.name) });
-            };
-            if tensor.shape != entry.shape {
-                let (got, expected) = (tensor.shape.clone(), entry.shape.clone());
-                return Err(ModelError::Shape { tensor: tensor.name.clone(), got, expected });
-            }
-            found.push(values);
-        }
-        self.fit_projection(projection);
-        for (entry, values) in entries.iter().zip(found) {
-            self.set(entry, values);
+        let (entries, found) = find(&self.config, weights)?;
+        self.fit_projection(entries.iter().any(|entry| entry.name == layout::PROJECTION));
+        // A few at a time, so that no second model lies in memory.
+        for (entries, found) in entries.chunks(LOADED).zip(found.chunks(LOADED)) {
+            let kept: Vec<TensorData> =
+                entries.par_iter().zip(found).map(|(entry, values)| kept(entry, values)).collect();
+            entries.iter().zip(kept).for_each(|(entry, data)| self.set(entry, data));
         }
         self.entries = entries;
         Ok(())
@@ -117,8 +110,8 @@ impl ClipVit {
         if values.len() != expected {
             return Err(ModelError::Length { tensor: name.to_owned(), got: values.len(), expected });
         }
-        let entry = self.entries[at].clone();
-        self.set(&entry, values);
+        let data = kept(&self.entries[at], values);
+        self.set(&self.entries[at].clone(), data);
         Ok(())
     }
 
@@ -180,17 +173,10 @@ impl ClipVit {
         }
     }
 
-    fn set(&mut self, entry: &Entry, values: &[f32]) {
-        let (rows, columns) = entry.rows_columns();
+    fn set(&mut self, entry: &Entry, data: TensorData) {
         match entry.kept {
-            Kept::Vector(at) => {
-                swap(&mut self.vectors[at], TensorData::new(values.to_vec(), [values.len()]));
-            }
-            Kept::Matrix(at) => swap(&mut self.matrices[at], TensorData::new(values.to_vec(), [rows, columns])),
-            Kept::Transposed(at) => {
-                let values = transpose(values, rows, columns);
-                swap(&mut self.matrices[at], TensorData::new(values, [columns, rows]));
-            }
+            Kept::Vector(at) => swap(&mut self.vectors[at], data),
+            Kept::Matrix(at) | Kept::Transposed(at) => swap(&mut self.matrices[at], data),
         }
     }
 
@@ -235,9 +221,44 @@ impl ClipVit {
     }
 }
 
+/// The tensors of a tower and what a checkpoint has for them, in the order of Hugging Face's state dict.
+///
+/// # Errors
+/// As [`ClipVit::load`].
+pub(super) fn find<'w>(
+    config: &ClipVitConfig,
+    weights: &'w StateDict,
+) -> Result<(Vec<Entry>, Vec<&'w [f32]>), ModelError> {
+    let entries = layout::entries(config, weights.get(layout::PROJECTION).is_some());
+    let mut found = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let tensor = weights.get(&format!("vision_model.{}", entry.name)).or_else(|| weights.get(&entry.name));
+        let values = tensor.and_then(Named::values);
+        let (Some(tensor), Some(values)) = (tensor, values) else {
+            return Err(ModelError::MissingTensor { tensor: full_name(&entry.name) });
+        };
+        if tensor.shape != entry.shape {
+            let (got, expected) = (tensor.shape.clone(), entry.shape.clone());
+            return Err(ModelError::Shape { tensor: tensor.name.clone(), got, expected });
+        }
+        found.push(values);
+    }
+    Ok((entries, found))
+}
+
+/// A checkpoint's tensor in the layout in which the tower keeps it.
+fn kept(entry: &Entry, values: &[f32]) -> TensorData {
+    let (rows, columns) = entry.rows_columns();
+    match entry.kept {
+        Kept::Vector(_) => TensorData::new(values.to_vec(), [values.len()]),
+        Kept::Matrix(_) => TensorData::new(values.to_vec(), [rows, columns]),
+        Kept::Transposed(_) => TensorData::new(transpose(values, rows, columns), [columns, rows]),
+    }
+}
+
 /// The name that Hugging Face's `CLIPVisionModelWithProjection` gives a tensor.
-fn full_name(short: &str) -> String {
-    if short.starts_with("visual_projection") { short.to_owned() } else { format!("vision_model.{short}") }
+pub(super) fn full_name(short: &str) -> String {
+    if short == layout::PROJECTION { short.to_owned() } else { format!("vision_model.{short}") }
 }
 
 /// On an autodiff device a parameter asks for its gradient, on others that changes nothing.

@@ -1,0 +1,137 @@
+//! A tower on the CPU that knows its way back: over a checkpoint's own tensors, which are neither copied nor turned.
+
+use super::backward::Slope;
+use super::tape::Tape;
+use super::weight::Matrix;
+use super::{Dense, Host, HostLayer, Norm, TOKENS};
+use crate::models::ModelError;
+use crate::models::clip_vit::ClipVitConfig;
+use crate::models::clip_vit::layout::{self, Entry, Kept};
+use crate::models::clip_vit::module::{find, full_name};
+use crate::weights::{DType, Data, StateDict, Tensor as Named};
+use std::borrow::Cow;
+
+/// A CLIP vision tower for slopes over its weights, by hand-written loops instead of burn's autodiff: the same to rounding,
+/// in less time and memory.
+pub struct TracedClipVit<'a> {
+    host: Host<'a, Matrix<'a>>,
+    entries: Vec<Entry>,
+}
+
+/// Images that have passed through the tower.
+pub struct Passage {
+    pixels: Vec<f32>,
+    shape: [usize; 3],
+    tape: Tape,
+    features: Vec<f32>,
+}
+
+impl Passage {
+    /// What heads look at, `[n, feature_dim]`.
+    #[must_use]
+    pub fn features(&self) -> &[f32] {
+        &self.features
+    }
+}
+
+/// One number for each weight of a tower.
+pub struct WeightSlope(Slope);
+
+impl<'a> TracedClipVit<'a> {
+    /// Names may have the prefix `vision_model.` or lack it, and whether there is a projection is for the weights to say, as in
+    /// [`ClipVit::load`](super::super::ClipVit::load).
+    ///
+    /// # Errors
+    /// Sizes that make no model; missing tensors and shapes that do not fit.
+    pub fn new(config: &'a ClipVitConfig, weights: &'a StateDict) -> Result<Self, ModelError> {
+        config.check()?;
+        let (entries, found) = find(config, weights)?;
+        let (mut vectors, mut matrices) = (Vec::new(), Vec::new());
+        for (entry, values) in entries.iter().zip(found) {
+            match entry.kept {
+                Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
+                Kept::Matrix(_) | Kept::Transposed(_) => matrices.push((values, entry.rows_columns().1)),
+            }
+        }
+        let matrix = |at: usize| Matrix::new(matrices[at].0, matrices[at].1);
+        let norm = |at: usize| Norm { weight: vectors[at].clone(), bias: vectors[at + 1].clone() };
+        let layers = config.num_hidden_layers;
+        let layer = |layer: usize| {
+            let (matrices, vectors_at) = (layout::layer_matrices(layer), layout::layer_vectors(layer));
+            let dense = |at: usize, bias: usize| Dense {
+                weight: matrix(matrices + at),
+                bias: vectors[vectors_at + bias].clone(),
+            };
+            HostLayer {
+                key: dense(0, 0),
+                value: dense(1, 1),
+                query: dense(2, 2),
+                out: dense(3, 3),
+                norm1: norm(vectors_at + 4),
+                fc1: dense(4, 6),
+                fc2: dense(5, 7),
+                norm2: norm(vectors_at + 8),
+            }
+        };
+        let projection = layout::layer_matrices(layers);
+        let host = Host {
+            config,
+            class: vectors[layout::CLASS].clone(),
+            patch: matrix(layout::PATCH),
+            position: Cow::Borrowed(matrices[layout::POSITION].0),
+            pre_norm: norm(layout::PRE_NORM),
+            layers: (0..layers).map(layer).collect(),
+            post_norm: norm(layout::layer_vectors(layers)),
+            projection: (matrices.len() > projection).then(|| matrix(projection)),
+        };
+        Ok(Self { host, entries })
+    }
+
+    /// Images that are best passed through at once.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        // More than without the way back: the slopes of large weights pass through the caches once a passage.
+        (2 * TOKENS / self.host.config.tokens()).max(1)
+    }
+
+    /// Passes images through, `[n, channels, height, width]`.
+    #[must_use]
+    pub fn pass(&self, pixels: Vec<f32>, shape: [usize; 3]) -> Passage {
+        let mut tape = Tape::default();
+        // Slices are always f32, and without blocks there is no tower.
+        let features = self.host.features(&pixels, shape, Some(&mut tape)).unwrap_or_default();
+        Passage { pixels, shape, tape, features }
+    }
+
+    /// A slope of nothing, in the room of a slope that nobody needs any more, if there is one.
+    #[must_use]
+    pub fn zero(&self, room: Option<StateDict>) -> WeightSlope {
+        let mut room = room.map(StateDict::into_tensors).unwrap_or_default().into_iter();
+        let zeros = |entry: &Entry| match room.next().map(|tensor| tensor.data) {
+            Some(Data::Float(mut values)) if values.len() == entry.len() => {
+                values.fill(0.0);
+                values
+            }
+            _ => vec![0.0; entry.len()],
+        };
+        WeightSlope(Slope::new(&self.entries, self.entries.iter().map(zeros)))
+    }
+
+    /// Adds to `slope` what a passage contributes, given the slope over its features, `[n, feature_dim]`.
+    pub fn back(&self, passage: Passage, over: &[f32], slope: &mut WeightSlope) {
+        self.host.backward((&passage.pixels, passage.shape), passage.tape, over, &mut slope.0);
+    }
+
+    /// A slope under the names and in the layout of Hugging Face's `CLIPVisionModelWithProjection`. The inner product of it
+    /// with a task vector is the slope over the task vector's coefficient.
+    #[must_use]
+    pub fn named(&self, WeightSlope(mut slope): WeightSlope) -> StateDict {
+        let tensor = |entry: &Entry| Named {
+            name: full_name(&entry.name),
+            shape: entry.shape.clone(),
+            dtype: DType::F32,
+            data: Data::Float(slope.take(entry)),
+        };
+        StateDict::new(self.entries.iter().map(tensor).collect())
+    }
+}
