@@ -6,6 +6,7 @@ use super::output::{self, Columns};
 use super::progress::Line;
 use super::signals::Signals;
 use crate::cancel::Cancel;
+use crate::models::ModelError;
 use crate::text::printable;
 use crate::zoo::{Scores, TrainEvent, TrainOptions, ZooError, train_seeds};
 use std::path::Path;
@@ -40,7 +41,10 @@ fn read_options(path: &Path) -> Result<TrainOptions, CliError> {
     let bad = |error: String| CliError::input(error).at(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     let options: TrainOptions = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-    options.config().check().map_err(|error| bad(error.to_string()))?;
+    options.config().check().map_err(|error| match error {
+        ModelError::Config { reason } => bad(reason),
+        other => bad(other.to_string()),
+    })?;
     Ok(options)
 }
 

@@ -85,7 +85,7 @@ fn a_missing_zoo_is_named() {
     fs::write(&options, "{\"num_hidden_layer\": 2}").unwrap();
     refuses(&train, &["unknown field `num_hidden_layer`", "options.json"]);
     fs::write(&options, "{\"hidden_size\": 190}").unwrap();
-    refuses(&train, &["hidden_size 190 cannot be split over 4 attention heads", "options.json"]);
+    refuses(&train, &["error: hidden_size 190 cannot be split over 4 attention heads", "options.json"]);
     assert!(!out.exists(), "something was made of options that make no zoo");
     refuses(&["checkpoints", "--zoo", empty.path().to_str().unwrap()], &["hint: "]);
 }

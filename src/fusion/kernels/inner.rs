@@ -21,7 +21,7 @@ pub(in crate::fusion) fn merged(
     let unusable = |reason: String| FusionError::Unusable { method: outer.name, reason };
     let mut words = inner.split_whitespace();
     let id = words.next().ok_or_else(|| unusable("`inner` names no method".to_owned()))?;
-    let method = find(id)?;
+    let method = find(id).map_err(|error| unusable(format!("`inner`: {error}")))?;
     if method.id == outer.id {
         return Err(unusable("it cannot follow itself; `inner` must name another method".to_owned()));
     }

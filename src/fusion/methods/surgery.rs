@@ -106,5 +106,6 @@ mod tests {
         assert!(refused("adamerging_layer_wise data=test").contains("leave it out"));
         assert!(refused("emr").contains("one model"), "{}", refused("emr"));
         assert!(refused("surgery").contains("itself"));
+        assert!(refused("tiess density=0.1").contains("`inner`: unknown method `tiess`, did you mean `ties`?"));
     }
 }

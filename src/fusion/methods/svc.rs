@@ -92,7 +92,7 @@ mod tests {
             assert_ne!(inside, fuse("svc", &[], &pool).unwrap(), "{inner}");
         }
         let error = |inner: &str| fuse("svc", &[("inner", Text(inner.into()))], &pool).unwrap_err().to_string();
-        assert_eq!(error("tais"), "unknown method `tais`, did you mean `ties`?");
+        assert!(error("tais").ends_with("`inner`: unknown method `tais`, did you mean `ties`?"));
         assert_eq!(error("ties densty=1"), "TIES: unknown parameter `densty`, did you mean `density`?");
         assert!(
             error("ties 0.3").contains("name=value")
