@@ -18,7 +18,7 @@ use crate::zoo::Zoo;
 use keeper::{Keeper, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -34,6 +34,8 @@ pub struct Hands {
     /// Stops whatever the workers are at.
     cancel: Cancel,
     workers: Vec<JoinHandle<()>>,
+    /// Held by the export that chooses a name and writes: two at once would take the same.
+    exporting: Arc<Mutex<()>>,
 }
 
 impl Hands {
@@ -46,8 +48,8 @@ impl Hands {
         paths: Option<Paths>,
         messages: UnboundedSender<Msg>,
     ) -> Self {
-        let (cancel, workers) = (Cancel::default(), Vec::new());
-        Self { zoo, catalog, device, paths, messages, engine: None, keeper: None, cancel, workers }
+        let (cancel, workers, exporting) = (Cancel::default(), Vec::new(), Arc::default());
+        Self { zoo, catalog, device, paths, messages, engine: None, keeper: None, cancel, workers, exporting }
     }
 
     fn say(&self, text: String, error: bool) {
@@ -83,7 +85,9 @@ impl Hands {
         let folder =
             self.paths.as_ref().map_or_else(|| PathBuf::from("fusebench-exports"), |paths| paths.exports.clone());
         let (zoo, catalog, cancel) = (Arc::clone(&self.zoo), Arc::clone(&self.catalog), self.cancel.clone());
+        let exporting = Arc::clone(&self.exporting);
         self.work("export", move || {
+            let _alone = exporting.lock().unwrap_or_else(PoisonError::into_inner);
             let written = match export {
                 Export::Runs(runs) => export::runs(&runs, &catalog, &folder),
                 Export::Recipe(job) => export::recipe(&job, &folder),
@@ -181,5 +185,41 @@ impl Drop for Hands {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Job, JobKind, Recipe};
+    use crate::fusion;
+    use crate::params::ParamSet;
+    use crate::tasks::Split;
+    use crate::tui::catalog::fixture;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    #[test]
+    fn exports_at_once_do_not_get_in_each_others_way() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::within(home.path());
+        let (messages, mut heard) = unbounded_channel();
+        let zoo = Arc::new(Zoo::embedded().unwrap());
+        let mut hands = Hands::new(zoo, Arc::new(fixture::catalog()), DeviceRequest::Cpu, Some(paths), messages);
+        let method = fusion::find("task_arithmetic").unwrap();
+        let recipe = Recipe {
+            method: method.id.to_owned(),
+            params: ParamSet::defaults(method.specs),
+            experts: fixture::TASKS.map(str::to_owned).to_vec(),
+        };
+        let tasks = recipe.experts.clone();
+        let job = Job { kind: JobKind::Run, recipe, tasks, split: Split::Test, limit: None, corruption: None };
+        for _ in 0..8 {
+            hands.perform(Effect::Export(Export::Recipe(job.clone())));
+        }
+        for _ in 0..8 {
+            let Some(Msg::Notice { text, error }) = heard.blocking_recv() else { panic!("no notice") };
+            assert!(!error, "{text}");
+        }
+        assert_eq!(std::fs::read_dir(home.path().join("exports")).unwrap().count(), 8);
     }
 }
