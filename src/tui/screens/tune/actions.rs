@@ -12,7 +12,7 @@ use crate::tasks::{Corruption, Data, Split};
 use crate::tui::effect::{Effect, Export};
 use crate::tui::hit::{Hit, Target};
 use crate::tui::model::Model;
-use crate::tui::overlay::{Entry, Overlay};
+use crate::tui::overlay::{self, Entry, Overlay};
 use crate::tui::widgets::slider::Slider;
 
 /// Slider steps of a coarse move.
@@ -249,6 +249,25 @@ pub fn toggle_menu(model: &mut Model) {
         _ => Some(Menu::Methods { cursor: at.unwrap_or(0) }),
     };
     model.tune.pane = Pane::Form;
+}
+
+/// Opens the methods as a list that is narrowed by typing: there are too many to walk through.
+pub fn find_method(model: &mut Model) {
+    let mut found = overlay::Menu::new("Methods", |model, chosen, fx| {
+        let Some(method) = model.catalog.methods.get(chosen).copied() else { return };
+        model.tune.menu = None;
+        model.tune.pane = Pane::Form;
+        use_method(model, method, fx);
+    });
+    for method in model.catalog.methods {
+        let row = found.add(method.name, method.formula);
+        method.family.title().clone_into(&mut row.keys);
+        row.aliases = format!("{} {} {}", method.id, row.keys, method.reference);
+        row.disabled = fits(model, method).err();
+    }
+    let at = model.catalog.methods.iter().position(|method| method.id == model.tune.setting.method.id);
+    found.select(at.unwrap_or(0));
+    model.overlay = Some(Overlay::Menu(found));
 }
 
 /// Opens the list of experts, or closes it.

@@ -95,6 +95,17 @@ pub const COMMANDS: &[Command] = &[
     ),
     aliases(
         command(
+            "tune.find",
+            &["/"],
+            ("find a method", 69),
+            "Find a fusion method by its name, family, formula or paper",
+            ALWAYS,
+            |m, _| actions::find_method(m),
+        ),
+        &["search", "filter", "picker", "algorithm"],
+    ),
+    aliases(
+        command(
             "tune.experts",
             &["w"],
             ("experts", 18),

@@ -4,6 +4,8 @@ use super::*;
 use crate::engine::{Job, JobKind};
 use crate::params::Value;
 use crate::tui::catalog::fixture;
+use crate::tui::key::Chord;
+use crate::tui::overlay::{self, Overlay};
 use crate::tui::runs::RunState;
 use crate::tui::runs::script::{self, command, finish, hear, play, submitted};
 use crate::tui::testing::{Screenshot, draw, draw_with, mono, theme};
@@ -275,6 +277,30 @@ fn methods_are_chosen_from_the_list_and_keep_their_values() {
     command(&mut model, "tune.choose", &mut fx);
     assert_eq!(lambda(&submitted(&mut fx).pop().unwrap().1), 0.35, "what had been dialled in is still there");
     command(&mut model, "tune.undo", &mut fx);
+    assert_eq!(model.tune.setting.method.id, "simple_average");
+}
+
+#[test]
+fn methods_are_found_by_typing() {
+    let mut model = started(80, 24);
+    let mut fx = Vec::new();
+    let found = |model: &Model| match &model.overlay {
+        Some(Overlay::Menu(menu)) => menu.shown().map(|row| row.label.clone()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    command(&mut model, "tune.find", &mut fx);
+    assert_eq!(found(&model).len(), model.catalog.methods.len());
+    overlay::paste(&mut model, "simple av", &mut fx);
+    assert_eq!(found(&model)[0], "Simple average");
+    overlay::key(&mut model, Chord::parse("enter").unwrap(), &mut fx);
+    assert!(model.overlay.is_none() && model.tune.menu.is_none());
+    assert_eq!(submitted(&mut fx).pop().unwrap().1.recipe.method, "simple_average");
+    command(&mut model, "tune.find", &mut fx);
+    overlay::paste(&mut model, "qqqq", &mut fx);
+    assert!(found(&model).is_empty());
+    overlay::key(&mut model, Chord::parse("enter").unwrap(), &mut fx);
+    overlay::key(&mut model, Chord::parse("esc").unwrap(), &mut fx);
+    assert!(model.overlay.is_none() && submitted(&mut fx).is_empty());
     assert_eq!(model.tune.setting.method.id, "simple_average");
 }
 
