@@ -131,6 +131,9 @@ pub struct Routed {
     pub slopes: Vec<Vec<f64>>,
     /// What each expert weighed on the mean, `[task][place · expert]`.
     pub weights: Vec<Vec<f64>>,
+    /// The mean, over tokens, images and tasks, of what the router of each place looks at, `[place][input]`; empty where a
+    /// router looks token by token.
+    pub seen: Vec<Vec<f64>>,
 }
 
 /// A model shown data.

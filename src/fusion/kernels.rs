@@ -5,6 +5,7 @@ pub(super) mod adam;
 pub(super) mod adaptation;
 mod band;
 pub(super) mod bits;
+mod centre;
 pub(super) mod chunks;
 pub(super) mod combination;
 pub(super) mod conflict;

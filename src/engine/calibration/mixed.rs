@@ -15,11 +15,14 @@ pub(super) fn routed(tower: &MixedClipVit, pixels: Tensor<4>, head: Option<&Head
     let images = pixels.dims()[0];
     let routed = tower.features(pixels);
     let Some(head) = head else {
-        return Ok(Routed { loss: 0.0, slopes: Vec::new(), weights: values(routed.weights)?, images });
+        let weights = values(routed.weights)?;
+        return Ok(Routed { loss: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
     };
     let weights = values(routed.weights.detach())?;
+    let seen = routed.seen.into_iter().map(|seen| seen.map_or(Ok(Vec::new()), |seen| values(seen.mean_dim(0))));
+    let seen = seen.collect::<Result<_, _>>()?;
     let loss = entropy(answers(routed.features, head));
     let slopes = tower.router_gradients(&loss.backward())?;
     let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
-    Ok(Routed { loss: f64::from(loss), slopes, weights, images })
+    Ok(Routed { loss: f64::from(loss), slopes, weights, seen, images })
 }

@@ -260,7 +260,7 @@ impl Calibration for Statistics {
         cx: &mut Context<'_>,
     ) -> Result<Routed, FusionError> {
         let batches = self.batches(tasks, draw, at)?;
-        let mut sum = Routed { losses: Vec::new(), slopes: Vec::new(), weights: Vec::new() };
+        let mut sum = Routed { losses: Vec::new(), slopes: Vec::new(), weights: Vec::new(), seen: Vec::new() };
         let subject = Subject::Mixture { mixture: mixture.clone(), slopes: true };
         self.run(&batches, &subject, cx, |answer, _| {
             let Answer::Routed(found) = answer else { return };
@@ -269,6 +269,10 @@ impl Calibration for Statistics {
             sum.slopes.resize(found.slopes.len(), Vec::new());
             for (sum, slope) in sum.slopes.iter_mut().zip(&found.slopes) {
                 add(sum, slope.iter().map(|x| f64::from(*x)));
+            }
+            sum.seen.resize(found.seen.len(), Vec::new());
+            for (sum, seen) in sum.seen.iter_mut().zip(&found.seen) {
+                add(sum, seen.iter().map(|x| f64::from(*x) / tasks.len() as f64));
             }
         })?;
         Ok(sum)

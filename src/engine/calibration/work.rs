@@ -83,6 +83,8 @@ pub struct Routed {
     pub slopes: Vec<Vec<f32>>,
     /// `[image, place · expert]`
     pub weights: Vec<f32>,
+    /// The mean of what the router of each place looked at, `[place][input]`, where a loss was asked for.
+    pub seen: Vec<Vec<f32>>,
     pub images: usize,
 }
 

@@ -1,5 +1,6 @@
 //! Routers of a mixture: their first numbers, and moving them down the entropy of the mixture's answers.
 
+use super::centre::Centre;
 use super::downhill::{Hill, descend};
 use crate::fusion::options::routing::Params;
 use crate::fusion::{
@@ -62,7 +63,8 @@ pub(in crate::fusion) fn first_routers(
 
 /// Trains the routers.
 ///
-/// Every step asks for the mean entropy on one batch of each expert's task and for its slope over the routers' numbers.
+/// Every step asks for the mean entropy on one batch of each expert's task and for its slope over the routers' numbers,
+/// which are moved as [`Centre`] sees them; one look at the first batches says where that centre is.
 /// Memory: the mixture, the graph of one batch a core, and two moments for every number of a router.
 ///
 /// A person who has seen enough, and a loss or slope that is no number, end it early: what it was worth before is kept,
@@ -81,8 +83,13 @@ pub(in crate::fusion) fn train(
     let data = method.data(cx)?;
     let tasks: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
     let mut numbers: Vec<f64> = routers.iter().flat_map(Perceptron::numbers).map(f64::from).collect();
-    let mut hill = Routing { body, routers, params, data, tasks, found: None };
+    let mut hill = Routing { body, routers, params, data, tasks, centre: Centre::none(), found: None };
     cx.phase("adapt", params.steps, "steps");
+    if params.steps > 0 {
+        let seen = data.routed(&hill.tasks, &hill.mixture(&numbers), params.draw(), 0, cx)?.seen;
+        hill.centre = Centre::new(body, routers, &seen);
+        hill.centre.enter(&mut numbers);
+    }
     descend(method, (params.steps, |_| params.rate), &mut numbers, &mut hill, cx)?;
     Ok(hill.mixture(&numbers))
 }
@@ -94,12 +101,16 @@ struct Routing<'a> {
     params: &'a Params,
     data: &'a dyn Calibration,
     tasks: Vec<&'a str>,
+    centre: Centre,
     /// Of the last step.
     found: Option<Routed>,
 }
 
 impl Routing<'_> {
+    /// The mixture whose routers' numbers are these, seen from the centre.
     fn mixture(&self, numbers: &[f64]) -> Mixture {
+        let mut numbers = numbers.to_vec();
+        self.centre.leave(&mut numbers);
         let mut rest = numbers.iter().map(|x| *x as f32);
         let routers = self
             .routers
@@ -115,7 +126,8 @@ impl Hill for Routing<'_> {
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
-        let slope = found.slopes.concat();
+        let mut slope = found.slopes.concat();
+        self.centre.slope(&mut slope);
         self.found = Some(found);
         Ok(Some(slope))
     }

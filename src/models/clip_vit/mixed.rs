@@ -49,6 +49,9 @@ pub struct Routed {
     pub features: Tensor<2>,
     /// What each expert weighed for each image, `[n, place · expert]`; means over tokens where routers look at tokens.
     pub weights: Tensor<2>,
+    /// The means, over tokens, of what the router of each place looks at, `[n, inputs]`; nothing for places whose router
+    /// looks token by token.
+    pub seen: Vec<Option<Tensor<2>>>,
 }
 
 impl MixedClipVit {
@@ -142,7 +145,7 @@ impl MixedClipVit {
         let weights: Vec<Tensor<2>> = weights.collect();
         let weights =
             if weights.is_empty() { Tensor::zeros([n, 0], &network.device()) } else { Tensor::cat(weights, 1) };
-        Routed { features, weights }
+        Routed { features, weights, seen: pass.seen }
     }
 
     /// The last block's output for all tokens, `[n, tokens, hidden]`.
@@ -179,7 +182,8 @@ impl MixedClipVit {
             let [n, width] = features.dims();
             features.reshape([n, 1, width])
         });
-        Pass { tower: self, features, gates: (0..self.fixed.places.len()).map(|_| None).collect() }
+        let places = self.fixed.places.len();
+        Pass { tower: self, features, gates: (0..places).map(|_| None).collect(), seen: vec![None; places] }
     }
 
     fn sees_all_tokens(&self, layer: usize) -> bool {
@@ -196,6 +200,8 @@ struct Pass<'a> {
     features: Option<Tensor<3>>,
     /// What the routers of the places that were reached say.
     gates: Vec<Option<Gates>>,
+    /// As [`Routed::seen`].
+    seen: Vec<Option<Tensor<2>>>,
 }
 
 impl Run for Pass<'_> {
@@ -205,7 +211,10 @@ impl Run for Pass<'_> {
         let place = &self.tower.fixed.places[at];
         let gate = &self.tower.gates[place.gate];
         let seen = self.features.as_ref().filter(|_| gate.sees_features()).unwrap_or(&input);
-        let gates = self.gates[at].get_or_insert_with(|| gate.weigh(seen));
+        let gates = self.gates[at].get_or_insert_with(|| {
+            self.seen[at] = gate.looks_at(seen);
+            gate.weigh(seen)
+        });
         place.branches[layer].apply(input, weight, bias, gates)
     }
 }

@@ -74,6 +74,13 @@ impl Gate {
         matches!(self, Self::Perceptron { sees: Sees::Features, .. })
     }
 
+    /// The mean over tokens of what a router looks at that has one answer an image, `[n, inputs]`.
+    pub fn looks_at(&self, input: &Tensor<3>) -> Option<Tensor<2>> {
+        let [n, _, inputs] = input.dims();
+        let Self::Perceptron { .. } = self else { return None };
+        Some(input.clone().detach().mean_dim(1).reshape([n, inputs]))
+    }
+
     /// Looks at `[n, tokens, inputs]`; features are a single token.
     pub fn weigh(&self, input: &Tensor<3>) -> Gates {
         let [n, tokens, inputs] = input.dims();
