@@ -162,7 +162,7 @@ fn the_first_preview_streams_into_the_bars_at_a_bounded_rate() {
 fn an_idle_second_costs_no_byte() {
     let explorer = explorer();
     // A busy machine may be silent for a while in the middle of the first preview.
-    explorer.pty.waits("rest", |pty| pty.text().contains("4573 images") && !pty.text().contains("working"));
+    explorer.pty.waits("rest", |pty| pty.text().contains("4125 images") && !pty.text().contains("working"));
     explorer.pty.settles();
     let before = explorer.pty.count();
     std::thread::sleep(Duration::from_millis(2500));

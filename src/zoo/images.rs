@@ -1,4 +1,5 @@
-//! A data set's file: gzipped safetensors of `images` (u8, `[n, height, width, channels]`) and `labels` (u8, `[n]`).
+//! A data set's file: gzipped safetensors of `images` (u8, `[n, height, width, channels]`) and `labels` (u8, `[n]`);
+//! gray ones may come with `colours` (u8, `[2, 3]`), which are those of black and white.
 
 use super::ZooError;
 use super::files::Files;
@@ -39,6 +40,13 @@ pub(super) fn read(files: &Files, name: &str, count: usize, classes: usize) -> R
     if file.metadata().get("filter").is_some_and(|filter| filter == "left") {
         undo_left(&mut pixels, width, channels);
     }
+    let mut channels = channels;
+    if let Some(colours) = file.get("colours") {
+        let (&[black, white], 1) = (colours.raw().as_chunks::<3>().0, channels) else {
+            return Err(damaged("colours are two of three bytes, of gray images".to_owned()));
+        };
+        (pixels, channels) = (coloured(&pixels, black, white), 3);
+    }
     Ok(Images { height, width, channels, pixels, labels })
 }
 
@@ -51,9 +59,24 @@ fn undo_left(pixels: &mut [u8], width: usize, channels: usize) {
     }
 }
 
+/// Gray values as points between two colours, rounded to bytes.
+fn coloured(gray: &[u8], black: [u8; 3], white: [u8; 3]) -> Vec<u8> {
+    let between = |gray: u8, channel: usize| {
+        let (black, white) = (f32::from(black[channel]), f32::from(white[channel]));
+        (black + (white - black) * (f32::from(gray) / 255.0)).round() as u8
+    };
+    gray.iter().flat_map(|&gray| (0..3).map(move |channel| between(gray, channel))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn black_and_white_become_colours_and_gray_what_is_between() {
+        let pixels = coloured(&[0, 255, 51], [200, 0, 10], [100, 255, 10]);
+        assert_eq!(pixels, [200, 0, 10, 100, 255, 10, 180, 51, 10]);
+    }
 
     #[test]
     fn differences_are_summed_up_again_per_channel() {

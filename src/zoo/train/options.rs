@@ -31,18 +31,18 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             seed: 1,
-            hidden_size: 192,
-            intermediate_size: 384,
-            num_hidden_layers: 3,
+            hidden_size: 128,
+            intermediate_size: 512,
+            num_hidden_layers: 4,
             num_attention_heads: 4,
-            base_steps: 3000,
+            base_steps: 2500,
             base_rate: 2e-3,
             base_batch: 128,
-            expert_steps: 200,
+            expert_steps: 250,
             expert_rate: 2e-4,
             expert_batch: 96,
             shots: 300,
-            noise: 1.8,
+            noise: 2.2,
             scale: 16.0,
         }
     }
