@@ -129,9 +129,9 @@ fn what_was_merged_can_be_evaluated_beside_the_zoo() {
     let zoo = |name: &str| format!("{}/assets/zoo/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
     let out = folder.path().join("merged").display().to_string();
     let experts = [zoo("experts/mnist"), zoo("experts/letters")];
-    let models = ["--base", &zoo("base"), "--expert", &experts[0], &experts[1]];
+    let from = ["--base", &zoo("base"), "--expert", &experts[0], &experts[1]];
     // Not rounded to the experts' f16, as what is merged in memory is not.
-    json(&[&["merge", "ties"], &models[..], &["--dtype", "f32", "--out", &out, "--json"]].concat());
+    json(&[&["merge", "ties"], &from[..], &["--dtype", "f32", "--out", &out, "--json"]].concat());
     let accuracy = |args: &[&str]| {
         let report = json(&[&["run"], args, &["--limit", "50", "--json", "--quiet"]].concat());
         let correct = tasks().iter().map(|task| report[task]["correct"].as_u64().unwrap()).collect::<Vec<_>>();
