@@ -3,12 +3,12 @@
 
     python3 assets/zoo/convert.py ../shared/data/images
 
-Per task it writes data/TASK/{train,validation,test}.safetensors.gz with two tensors, `images` (u8, [n, h, w, c]) and
+Per task it writes data/TASK/{train,validation,test}.safetensors.gz with `images` (u8, [n, h, w, c]) and
 `labels` (u8, [n]), and data/tasks.json. Validation is a tenth of the training images of every class, at least 15 where
 the class has 45 or more, drawn with a fixed seed; what is left is train. Test is the source's own test split, in its
 order.
 
-Two things are done to the sources. Each task gets a ground of its own (COLOURS, GROUND), since seven of them came as white
+Two things are done to the sources. Each task gets a ground of its own (COLOURS, GROUND), since they came as white
 on black or as pictures on white: tasks that look alike cannot be told apart by a router, unlike the cars, satellites and
 street numbers of the literature. And three tasks keep some of their classes only (CLASSES): those that a small tower can
 learn, which leaves out folders that hold anything and writing systems that share their letters.
