@@ -204,6 +204,15 @@ fn the_entropy_has_the_slope_over_routers_that_differences_say() {
         let draw = Draw { batch: 20, ..ALL };
         let here = statistics.routed(&["a", "b"], &mixture, draw, 0, &mut cx).unwrap();
         assert_eq!((here.losses.len(), here.weights.len(), here.slopes.len()), (2, 2, mixture.routers.len()));
+        // A router of one layer answers on the mean what it would answer to the mean.
+        let Router::Perceptron(network) = &mixture.routers[0] else { panic!("not trained") };
+        if let ([layer], "wemoe") = (&network.layers[..], id) {
+            for (expert, (row, bias)) in layer.weight.chunks_exact(layer.inputs).zip(&layer.bias).enumerate() {
+                let to_mean = row.iter().zip(&here.seen[0]).map(|(a, x)| f64::from(*a) * x).sum::<f64>();
+                let mean = here.weights.iter().map(|weights| weights[expert]).sum::<f64>() / 2.0;
+                assert!((to_mean + f64::from(*bias) - mean).abs() < 1e-5, "{to_mean} {bias} {mean}");
+            }
+        }
         let at = mixture.routers[0].len() - 1;
         let mut loss = |by: f32| {
             let mut nudged = mixture.clone();

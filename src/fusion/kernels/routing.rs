@@ -64,7 +64,7 @@ pub(in crate::fusion) fn first_routers(
 /// Trains the routers.
 ///
 /// Every step asks for the mean entropy on one batch of each expert's task and for its slope over the routers' numbers,
-/// which are moved as [`Centre`] sees them; one look at the first batches says where that centre is.
+/// which are moved as [`Centre`] sees them; the first batches say where that centre is.
 /// Memory: the mixture, the graph of one batch a core, and two moments for every number of a router.
 ///
 /// A person who has seen enough, and a loss or slope that is no number, end it early: what it was worth before is kept,
@@ -83,12 +83,13 @@ pub(in crate::fusion) fn train(
     let data = method.data(cx)?;
     let tasks: Vec<&str> = pool.experts().iter().map(|(name, _)| name.as_str()).collect();
     let mut numbers: Vec<f64> = routers.iter().flat_map(Perceptron::numbers).map(f64::from).collect();
-    let mut hill = Routing { body, routers, params, data, tasks, centre: Centre::none(), found: None };
+    let mut hill = Routing { body, routers, params, data, tasks, centre: Centre::none(), first: None, found: None };
     cx.phase("adapt", params.steps, "steps");
     if params.steps > 0 {
-        let seen = data.routed(&hill.tasks, &hill.mixture(&numbers), params.draw(), 0, cx)?.seen;
-        hill.centre = Centre::new(body, routers, &seen);
+        let first = data.routed(&hill.tasks, &hill.mixture(&numbers), params.draw(), 0, cx)?;
+        hill.centre = Centre::new(body, routers, &first.seen);
         hill.centre.enter(&mut numbers);
+        hill.first = Some(first);
     }
     descend(method, (params.steps, |_| params.rate), &mut numbers, &mut hill, cx)?;
     Ok(hill.mixture(&numbers))
@@ -102,6 +103,8 @@ struct Routing<'a> {
     data: &'a dyn Calibration,
     tasks: Vec<&'a str>,
     centre: Centre,
+    /// Of the first step, which the centre was found with.
+    first: Option<Routed>,
     /// Of the last step.
     found: Option<Routed>,
 }
@@ -122,7 +125,10 @@ impl Routing<'_> {
 
 impl Hill for Routing<'_> {
     fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
-        let found = self.data.routed(&self.tasks, &self.mixture(numbers), self.params.draw(), step, cx)?;
+        let found = match self.first.take() {
+            Some(first) => first,
+            None => self.data.routed(&self.tasks, &self.mixture(numbers), self.params.draw(), step, cx)?,
+        };
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
