@@ -3,8 +3,10 @@
 use super::device::OpenDevice;
 use super::{EngineError, MixtureReport, Plan, score};
 use crate::cancel::Cancel;
-use crate::fusion::{Adapter, Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, PerTask, Storage};
-use crate::models::clip_vit::{ClipVit, MixedClipVit};
+use crate::fusion::{
+    Adapter, Changed, Context, EnsembleRule, Fused, Incremental, LinearPlan, Mixture, PerTask, Storage,
+};
+use crate::models::clip_vit::{ClipVit, HostMixture, HostRouted, MixedClipVit};
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
 use crate::zoo::{Head, Zoo};
@@ -22,9 +24,48 @@ pub(super) struct Predictor {
     /// Networks of single tasks' models, by expert; the base answers for tasks that have none.
     per_task: Vec<(Option<String>, ClipVit)>,
     /// A network with experts behind routers.
-    mixed: Option<MixedClipVit>,
+    mixed: Option<Mixed>,
     /// Who answers.
     answers: Answers,
+}
+
+/// On the CPU by hand, on other devices by burn.
+enum Mixed {
+    Host(Box<HostMixture>),
+    Device(Box<MixedClipVit>),
+}
+
+impl Mixed {
+    fn new(zoo: &Zoo, mixture: &Mixture, device: &OpenDevice) -> Result<Self, EngineError> {
+        Ok(if device.is_gpu {
+            Self::Device(Box::new(MixedClipVit::new(zoo.config(), mixture, &device.tensor)?))
+        } else {
+            Self::Host(Box::new(HostMixture::new(zoo.config(), mixture)?))
+        })
+    }
+
+    /// Of images `[n, channels, height, width]`.
+    fn answer(
+        &self,
+        pixels: Vec<f32>,
+        [n, channels, height, width]: [usize; 4],
+        head: &Head,
+        device: &OpenDevice,
+    ) -> Result<Answered, EngineError> {
+        let (features, routed, experts) = match self {
+            Self::Host(tower) => {
+                let HostRouted { features, weights } = tower.features(&pixels, [channels, height, width]);
+                (features, weights, tower.experts())
+            }
+            Self::Device(tower) => {
+                let pixels = TensorData::new(pixels, [n, channels, height, width]);
+                let routed = tower.features(Tensor::from_data(pixels, &device.tensor));
+                (read(routed.features)?, read(routed.weights)?, tower.experts())
+            }
+        };
+        let width = routed.len() / n.max(1);
+        Ok(Answered { logits: score::logits(head, &features), routed, width, experts })
+    }
 }
 
 /// Which of the networks answer, and how.
@@ -112,9 +153,9 @@ impl Predictor {
             }
             Fused::Weights(weights) => load(&mut self.network, zoo, device, &weights)?,
             Fused::Mixture(mixture) => {
-                // The old one first: each is as large as all experts together.
+                // The old one first: each may be as large as all experts together.
                 self.mixed = None;
-                self.mixed = Some(MixedClipVit::new(zoo.config(), &mixture, &device.tensor)?);
+                self.mixed = Some(Mixed::new(zoo, &mixture, device)?);
                 beside = Some(Beside::Mixture(Arc::new(MixtureReport::new(&mixture, &plan.pool))));
                 self.answers = Answers::Mixture;
             }
@@ -228,10 +269,11 @@ impl Predictor {
         device: &OpenDevice,
     ) -> Result<Answered, EngineError> {
         let plain = |logits| Answered { logits, ..Answered::default() };
-        let pixels = Tensor::<4>::from_data(
-            TensorData::new(pixels, [n, input.channels, input.side, input.side]),
-            &device.tensor,
-        );
+        let shape = [n, input.channels, input.side, input.side];
+        if let Answers::Mixture = self.answers {
+            return self.mixed.as_ref().ok_or_else(nothing)?.answer(pixels, shape, head, device);
+        }
+        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device.tensor);
         let rule = match &self.answers {
             Answers::One => {
                 let network = self.network.as_ref().ok_or_else(nothing)?;
@@ -246,14 +288,9 @@ impl Predictor {
                     None => score::logits(head, &features),
                 }));
             }
-            Answers::Mixture => {
-                let mixed = self.mixed.as_ref().ok_or_else(nothing)?;
-                let routed = mixed.features(pixels);
-                let logits = score::logits(head, &read(routed.features)?);
-                let (width, experts) = (routed.weights.dims()[1], mixed.experts());
-                return Ok(Answered { logits, routed: read(routed.weights)?, width, experts });
-            }
             Answers::Ensemble(rule) => rule,
+            // Answered above.
+            Answers::Mixture => return Err(nothing()),
         };
         let outputs: Vec<Vec<f32>> =
             self.members.iter().map(|(_, member)| features(member, pixels.clone())).collect::<Result<_, _>>()?;

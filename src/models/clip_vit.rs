@@ -8,7 +8,7 @@
 //! | `mixed` | the tower with experts behind routers in some of its linear layers |
 //! | `module` | the tensors, by name, in the layout that runs fast |
 //! | `forward` | the forward pass in burn operations: every device, differentiable |
-//! | `host` | the same pass for the CPU, and the way back: matrix products with hand-written loops between |
+//! | `host` | the same passes for the CPU, experts or none, and the way back: matrix products with hand-written loops between |
 //! | `kernels` | those loops |
 //! | `init` | random weights to start training from |
 
@@ -25,7 +25,7 @@ mod module;
 mod tests;
 
 pub use config::{Activation, ClipVitConfig};
-pub use host::{Passage, TracedClipVit, WeightSlope};
+pub use host::{HostMixture, HostRouted, MixedPassage, Passage, TracedClipVit, WeightSlope};
 pub use init::random_weights;
 pub use linear::{Linear, Part};
 pub use mixed::{MixedClipVit, Routed};

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use fusebench::cancel::Cancel;
 use fusebench::engine::calibration::Statistics;
 use fusebench::fusion::{Calibration, Context, Draw, Fused, Matrix, Mixture, Pool, Router, Shown, find};
-use fusebench::models::clip_vit::{ClipVitConfig, MixedClipVit, Part};
+use fusebench::models::clip_vit::{ClipVitConfig, HostMixture, MixedClipVit, Part};
 use fusebench::params::ParamSet;
 use fusebench::weights::{Checkpoint, TensorRef};
 use serde_json::json;
@@ -74,16 +74,23 @@ pub fn tensor<const D: usize>(their: TensorRef<'_>, device: &Device) -> Result<T
     Ok(Tensor::from_data(TensorData::new(their.to_vec(), shape), device))
 }
 
-/// Compares both ways through the tower with the peer's outputs for `x`; gives the largest difference.
-pub fn outputs(root: &Path, tower: &MixedClipVit, output: &Checkpoint) -> Result<f64> {
+/// Compares all ways through the tower with the peer's outputs for `x`, by burn and by hand; gives the largest difference.
+pub fn outputs(root: &Path, (tower, mixture): (&MixedClipVit, &Mixture), output: &Checkpoint) -> Result<f64> {
     let inputs = open(&root.join("moe/inputs.safetensors"))?;
     let pixels = tensor::<4>(inputs.require("x").map_err(text)?, &Device::flex())?;
     let hidden = tower.last_hidden_state(pixels.clone());
     let pooled = values(tower.network().pool(hidden.clone()))?;
-    let features = values(tower.features(pixels).features)?;
+    let features = values(tower.features(pixels.clone()).features)?;
+    let [_, channels, height, width] = pixels.dims();
+    let by_hand = HostMixture::new(&config(root)?, mixture).map_err(text)?;
+    let by_hand = by_hand.features(&values(pixels)?, [channels, height, width]).features;
     let mut worst = 0.0f64;
-    for (name, ours) in [("last_hidden_state", values(hidden)?), ("pooler_output", pooled), ("pooler_output", features)]
-    {
+    for (name, ours) in [
+        ("last_hidden_state", values(hidden)?),
+        ("pooler_output", pooled),
+        ("pooler_output", features),
+        ("pooler_output", by_hand),
+    ] {
         worst = worst.max(activations(name, &ours, output.require(name).map_err(text)?, RELATIVE)?);
     }
     Ok(worst)
@@ -104,7 +111,7 @@ fn smile(root: &Path, case: &Case) -> Result {
     let mixture = mixture("smile", given, &pool)?;
     let tower = MixedClipVit::new(&config(root)?, &mixture, &Device::flex()).map_err(text)?;
     let output = case.output()?;
-    let mut worst = outputs(root, &tower, &output)?;
+    let mut worst = outputs(root, (&tower, &mixture), &output)?;
     let mut compared = 2;
     // The first block's first MLP layer by itself.
     let place = mixture.body.places.iter().position(|place| place.name.ends_with("layers.0.mlp.fc1"));
@@ -161,7 +168,7 @@ fn wemoe(root: &Path, case: &Case) -> Result {
     if case.flag("batch_reduce") == Some(true) {
         return alike_in_every_batch(root, &mixed_tower);
     }
-    let mut worst = outputs(root, &mixed_tower, &output)?;
+    let mut worst = outputs(root, (&mixed_tower, &mixed), &output)?;
     // The same experts, ending in the peer's projection and head.
     let opened = experts.iter().map(|name| Ok((name.clone(), tower(root, name)?))).collect::<Result<Vec<_>>>()?;
     let whole = Pool::new(Some(tower(root, base)?), opened).map_err(text)?;

@@ -9,7 +9,7 @@ use crate::engine::EngineError;
 use crate::engine::device::OpenDevice;
 use crate::engine::lanes::Lanes;
 use crate::fusion::{Body, Mixture};
-use crate::models::clip_vit::{ClipVit, MixedClipVit};
+use crate::models::clip_vit::{ClipVit, HostMixture, MixedClipVit};
 use crate::weights::StateDict;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
@@ -80,6 +80,16 @@ impl Computer {
         work: &Work,
         (mixture, slopes): (&Mixture, bool),
     ) -> Result<Vec<Answer>, EngineError> {
+        if !device.is_gpu {
+            let tower = HostMixture::new(source.config(), mixture)?;
+            if tower.has_way_back() || !slopes {
+                let answer = |batch: &Batch| -> Result<Answer, EngineError> {
+                    work.cancel.check()?;
+                    mixed::routed_on_host(&tower, source, batch, slopes, &work.cancel).map(Answer::Routed)
+                };
+                return lanes.map(&work.batches, false, answer).into_iter().collect();
+            }
+        }
         let side = if slopes { device.tensor.clone().autodiff() } else { device.tensor.clone() };
         let held = match self.mixed.take() {
             Some(held) if Arc::ptr_eq(&held.0, &mixture.body) && held.1 == side => held,

@@ -97,14 +97,7 @@ impl<'a> Tracked<'a> {
             passages.push(tower.pass(pixels, [input.channels, input.side, input.side]));
         }
         let features: Vec<f32> = passages.iter().flat_map(|passage| passage.features()).copied().collect();
-        let shape = [indices.len(), features.len() / indices.len().max(1)];
-        let device = Device::flex().autodiff();
-        let features = Tensor::<2>::from_data(TensorData::new(features, shape), &device).require_grad();
-        let found = of(answers(features.clone(), self.head))?;
-        let over = match features.grad(&found.backward()) {
-            Some(over) => values(over)?,
-            None => vec![0.0; shape[0] * shape[1]],
-        };
+        let (found, over) = over_features(features, indices.len(), self.head, of)?;
         let (mut over, mut slope) = (over.as_slice(), tower.zero(spare.take()));
         for passage in passages {
             self.cancel.check()?;
@@ -202,6 +195,24 @@ impl<'a> Tracked<'a> {
             spare.put(slope);
         }
     }
+}
+
+/// A function of a head's answers to the features of `n` images, and its slope over these, `[n, dim]`.
+pub(super) fn over_features(
+    features: Vec<f32>,
+    n: usize,
+    head: &Head,
+    of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
+) -> Result<(Tensor<1>, Vec<f32>), EngineError> {
+    let count = features.len();
+    let features = TensorData::new(features, [n, count / n.max(1)]);
+    let features = Tensor::<2>::from_data(features, &Device::flex().autodiff()).require_grad();
+    let found = of(answers(features.clone(), head))?;
+    let over = match features.grad(&found.backward()) {
+        Some(over) => values(over)?,
+        None => vec![0.0; count],
+    };
+    Ok((found, over))
 }
 
 /// What a head answers to features: `[n, dim]` → `[n, classes]`

@@ -5,19 +5,23 @@
 //! images a second gives one micro-batch to each core, each in a pool of one thread.
 
 mod backward;
+mod mixture;
+mod slope;
 mod tape;
 mod traced;
 mod weight;
 
 use super::kernels::{self, Attention};
+use super::layout::{self, Entry, Kept};
 use super::module::Layer;
 use super::{ClipVit, ClipVitConfig};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::borrow::Cow;
 use tape::{Passed, Tape};
-use weight::Weight;
+use weight::{Matrix, Weight};
 
+pub use mixture::{HostMixture, HostRouted, MixedPassage};
 pub use traced::{Passage, TracedClipVit, WeightSlope};
 
 /// Tokens a micro-batch aims at: enough for the matrix product, few enough for the caches.
@@ -69,6 +73,8 @@ struct Host<'a, W> {
     layers: Vec<HostLayer<'a, W>>,
     post_norm: Norm<'a>,
     projection: Option<W>,
+    /// Whether all tokens go through the last block, although only the class token is looked at then.
+    whole: bool,
 }
 
 impl<'a> Host<'a, Tensor<2>> {
@@ -83,7 +89,61 @@ impl<'a> Host<'a, Tensor<2>> {
             layers: layers.collect::<Option<_>>()?,
             post_norm: Norm::of_tensors(model.post_norm())?,
             projection: model.projection().map(Param::val),
+            whole: false,
         })
+    }
+}
+
+impl<'a, W> Host<'a, W> {
+    /// A tower over a checkpoint's own tensors, as [`find`](super::module::find) has them; `weight` makes something to multiply
+    /// with of each matrix, given its number.
+    fn over(
+        config: &'a ClipVitConfig,
+        entries: &[Entry],
+        found: &[&'a [f32]],
+        weight: impl Fn(usize, Matrix<'a>) -> W,
+    ) -> Self {
+        let (mut vectors, mut matrices) = (Vec::new(), Vec::new());
+        for (entry, &values) in entries.iter().zip(found) {
+            match entry.kept {
+                Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
+                Kept::Matrix(_) | Kept::Transposed(_) => matrices.push((values, entry.rows_columns().1)),
+            }
+        }
+        let matrix = |at: usize| weight(at, Matrix::new(matrices[at].0, matrices[at].1));
+        let norm = |at: usize| Norm { weight: vectors[at].clone(), bias: vectors[at + 1].clone() };
+        let layers = config.num_hidden_layers;
+        let layer = |layer: usize| {
+            let at = layout::block(layer);
+            let dense = |at: layout::Linear| Dense { weight: matrix(at.weight), bias: vectors[at.bias].clone() };
+            HostLayer {
+                key: dense(at.key),
+                value: dense(at.value),
+                query: dense(at.query),
+                out: dense(at.out),
+                norm1: norm(at.norm1),
+                fc1: dense(at.fc1),
+                fc2: dense(at.fc2),
+                norm2: norm(at.norm2),
+            }
+        };
+        let projection = layout::projection(layers);
+        Self {
+            config,
+            class: vectors[layout::CLASS].clone(),
+            patch: matrix(layout::PATCH),
+            position: Cow::Borrowed(matrices[layout::POSITION].0),
+            pre_norm: norm(layout::PRE_NORM),
+            layers: (0..layers).map(layer).collect(),
+            post_norm: norm(layout::post_norm(layers)),
+            projection: (matrices.len() > projection).then(|| matrix(projection)),
+            whole: false,
+        }
+    }
+
+    /// Tokens of an image that go through the last block.
+    fn last_queries(&self) -> usize {
+        if self.whole { self.config.tokens() } else { 1 }
     }
 }
 
@@ -101,7 +161,8 @@ impl<W: Weight> Host<'_, W> {
         for layer in layers {
             x = self.block(layer, x, (n, tokens), tape.as_deref_mut())?;
         }
-        let class = self.block(last, x, (n, 1), tape.as_deref_mut())?;
+        let last = self.block(last, x, (n, self.last_queries()), tape.as_deref_mut())?;
+        let class = if self.whole { first(&last, tokens * hidden, hidden) } else { last };
         let pooled = self.norm(&class, &self.post_norm);
         if let Some(tape) = tape {
             tape.class = class;

@@ -41,6 +41,7 @@ macro_rules! vectorised {
     };
 }
 
+pub(super) mod experts;
 pub(super) mod slopes;
 
 vectorised! {
@@ -51,15 +52,21 @@ vectorised! {
 #[inline(always)]
 fn layer_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
     let width = weight.len();
-    let per_value = 1.0 / width as f32;
     for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        let mean = sum(row.iter().copied(), row.len(), |value| value) * per_value;
-        let variance = sum(row.iter().copied(), row.len(), |value| (value - mean) * (value - mean)) * per_value;
-        let scale = 1.0 / (variance + epsilon).sqrt();
+        let (mean, scale) = standard(row, epsilon);
         for (((out, &value), &weight), &bias) in out.iter_mut().zip(row).zip(weight).zip(bias) {
             *out = madd::<FMA>((value - mean) * scale, weight, bias);
         }
     }
+}
+
+/// A row's mean, and one over its standard deviation.
+#[inline(always)]
+fn standard(row: &[f32], epsilon: f32) -> (f32, f32) {
+    let per_value = 1.0 / row.len() as f32;
+    let mean = sum(row.iter().copied(), row.len(), |value| value) * per_value;
+    let variance = sum(row.iter().copied(), row.len(), |value| (value - mean) * (value - mean)) * per_value;
+    (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
 /// Sum of `map` over values, in lanes, so that it vectorises and loses little.
@@ -238,21 +245,27 @@ fn attend_body<const FMA: bool>(
         let sides = (padded_queries, head_dim, padded_tokens);
         product::<FMA>(sides, (&scratch.query, padded_dim), &scratch.key, &mut scratch.scores);
         for row in scratch.scores.chunks_exact_mut(padded_tokens).take(queries) {
-            let largest = row[..tokens].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for score in row.iter_mut() {
-                *score = exp::<FMA>(*score - largest);
-            }
-            row[tokens..].fill(0.0);
-            let per_sum = 1.0 / sum(row.iter().copied(), padded_tokens, |value| value);
-            for score in row.iter_mut() {
-                *score *= per_sum;
-            }
+            softmax::<FMA>(row, tokens);
         }
         let sides = (padded_queries, tokens, padded_dim);
         product::<FMA>(sides, (&scratch.scores, padded_tokens), &scratch.value, &mut scratch.mixed);
         for (row, to) in out.chunks_exact_mut(hidden).enumerate().take(queries) {
             to[columns.clone()].copy_from_slice(&scratch.mixed[row * padded_dim..][..head_dim]);
         }
+    }
+}
+
+/// Softmax of the first `count` values of a row; the others, which pad it, become zero.
+#[inline(always)]
+fn softmax<const FMA: bool>(row: &mut [f32], count: usize) {
+    let largest = row[..count].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for score in row.iter_mut() {
+        *score = exp::<FMA>(*score - largest);
+    }
+    row[count..].fill(0.0);
+    let per_sum = 1.0 / sum(row.iter().copied(), row.len(), |value| value);
+    for score in row.iter_mut() {
+        *score *= per_sum;
     }
 }
 

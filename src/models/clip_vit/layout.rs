@@ -47,14 +47,50 @@ const VECTORS: (usize, usize) = (3, 10);
 /// Matrices before the first layer, and in each layer.
 const MATRICES: (usize, usize) = (2, 6);
 
-/// First vector of a layer: the biases of key, value, query, out; norm 1; biases of fc1, fc2; norm 2.
-pub(super) fn layer_vectors(layer: usize) -> usize {
-    VECTORS.0 + layer * VECTORS.1
+/// Which matrix a linear map's weight is, and which vector its bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Linear {
+    pub weight: usize,
+    pub bias: usize,
 }
 
-/// First matrix of a layer: key, value, query, out, fc1, fc2.
-pub(super) fn layer_matrices(layer: usize) -> usize {
-    MATRICES.0 + layer * MATRICES.1
+/// Where a block's tensors are kept. A norm is the number of its weight; its bias is the vector after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub key: Linear,
+    pub value: Linear,
+    pub query: Linear,
+    pub out: Linear,
+    pub norm1: usize,
+    pub fc1: Linear,
+    pub fc2: Linear,
+    pub norm2: usize,
+}
+
+/// In the order of [`entries`], which in turn is that of a checkpoint.
+pub(super) fn block(layer: usize) -> Block {
+    let (matrices, vectors) = (MATRICES.0 + layer * MATRICES.1, VECTORS.0 + layer * VECTORS.1);
+    let linear = |weight: usize, bias: usize| Linear { weight: matrices + weight, bias: vectors + bias };
+    Block {
+        key: linear(0, 0),
+        value: linear(1, 1),
+        query: linear(2, 2),
+        out: linear(3, 3),
+        norm1: vectors + 4,
+        fc1: linear(4, 6),
+        fc2: linear(5, 7),
+        norm2: vectors + 8,
+    }
+}
+
+/// The weight of the norm after the last of so many blocks.
+pub(super) fn post_norm(layers: usize) -> usize {
+    VECTORS.0 + layers * VECTORS.1
+}
+
+/// The projection's matrix, in towers that have one.
+pub(super) fn projection(layers: usize) -> usize {
+    MATRICES.0 + layers * MATRICES.1
 }
 
 /// All tensors in the order of Hugging Face's state dict; the projection, when there is one, comes last.
@@ -133,11 +169,27 @@ mod tests {
         assert_eq!(kept("embeddings.patch_embedding.weight"), Kept::Transposed(PATCH));
         assert_eq!(kept("embeddings.position_embedding.weight"), Kept::Matrix(POSITION));
         assert_eq!(kept("pre_layrnorm.weight"), Kept::Vector(PRE_NORM));
-        assert_eq!(kept("encoder.layers.2.self_attn.k_proj.bias"), Kept::Vector(layer_vectors(2)));
-        assert_eq!(kept("encoder.layers.2.self_attn.k_proj.weight"), Kept::Transposed(layer_matrices(2)));
-        assert_eq!(kept("encoder.layers.1.layer_norm2.bias"), Kept::Vector(layer_vectors(2) - 1));
-        assert_eq!(kept("post_layernorm.weight"), Kept::Vector(layer_vectors(3)));
-        assert_eq!(kept("visual_projection.weight"), Kept::Transposed(layer_matrices(3)));
+        for layer in 0..3 {
+            let of = |part: &str| kept(&format!("encoder.layers.{layer}.{part}"));
+            let Block { key, value, query, out, norm1, fc1, fc2, norm2 } = block(layer);
+            for (part, at) in [
+                ("self_attn.k_proj", key),
+                ("self_attn.v_proj", value),
+                ("self_attn.q_proj", query),
+                ("self_attn.out_proj", out),
+                ("mlp.fc1", fc1),
+                ("mlp.fc2", fc2),
+            ] {
+                assert_eq!(of(&format!("{part}.weight")), Kept::Transposed(at.weight), "{part}");
+                assert_eq!(of(&format!("{part}.bias")), Kept::Vector(at.bias), "{part}");
+            }
+            for (part, at) in [("layer_norm1", norm1), ("layer_norm2", norm2)] {
+                assert_eq!(of(&format!("{part}.weight")), Kept::Vector(at), "{part}");
+                assert_eq!(of(&format!("{part}.bias")), Kept::Vector(at + 1), "{part}");
+            }
+        }
+        assert_eq!(kept("post_layernorm.weight"), Kept::Vector(post_norm(3)));
+        assert_eq!(kept("visual_projection.weight"), Kept::Transposed(projection(3)));
         assert_eq!(entries.len(), 5 + 16 * 3 + 3);
     }
 }

@@ -3,7 +3,7 @@
 mod branch;
 mod gate;
 #[cfg(test)]
-mod tests;
+pub(in crate::models::clip_vit) mod tests;
 
 use super::forward::{Run, Weights};
 use super::linear::Part;
@@ -118,6 +118,17 @@ impl MixedClipVit {
     /// Features of images, `[n, channels, height, width]`, and who was asked for them.
     #[must_use]
     pub fn features(&self, pixels: Tensor<4>) -> Routed {
+        self.run(pixels, false)
+    }
+
+    /// Whom the routers ask for images, `[n, place · expert]`, all tokens of the last block counting too, although only the class
+    /// token leaves it.
+    #[must_use]
+    pub fn asked(&self, pixels: Tensor<4>) -> Tensor<2> {
+        self.run(pixels, true).weights
+    }
+
+    fn run(&self, pixels: Tensor<4>, whole: bool) -> Routed {
         let n = pixels.dims()[0];
         let mut pass = self.pass(Some(&pixels));
         let network = self.network();
@@ -127,7 +138,7 @@ impl MixedClipVit {
             tokens = network.block(layer, tokens.clone(), tokens, &mut pass);
         }
         // Routers that look at whole images need all of their tokens, though only the class token is looked at then.
-        let class = if self.sees_all_tokens(last) { tokens.clone() } else { tokens.clone().narrow(1, 0, 1) };
+        let class = if whole || self.sees_all_tokens(last) { tokens.clone() } else { tokens.clone().narrow(1, 0, 1) };
         let pooled = network.pool(network.block(last, class, tokens, &mut pass));
         let features = match network.projection() {
             Some(weight) => {

@@ -90,7 +90,7 @@ impl ClipVit {
         for (entries, found) in entries.chunks(LOADED).zip(found.chunks(LOADED)) {
             let kept: Vec<TensorData> =
                 entries.par_iter().zip(found).map(|(entry, values)| kept(entry, values)).collect();
-            entries.iter().zip(kept).for_each(|(entry, data)| self.set(entry, data));
+            entries.iter().zip(kept).for_each(|(entry, data)| self.set(entry.kept, data));
         }
         self.entries = entries;
         Ok(())
@@ -111,7 +111,7 @@ impl ClipVit {
             return Err(ModelError::Length { tensor: name.to_owned(), got: values.len(), expected });
         }
         let data = kept(&self.entries[at], values);
-        self.set(&self.entries[at].clone(), data);
+        self.set(self.entries[at].kept, data);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl ClipVit {
 
     /// Makes or drops the slot of the projection.
     fn fit_projection(&mut self, wanted: bool) {
-        let without = layout::layer_matrices(self.config.num_hidden_layers);
+        let without = layout::projection(self.config.num_hidden_layers);
         self.matrices.truncate(if wanted { without + 1 } else { without });
         if wanted && self.matrices.len() == without {
             let shape = [self.config.hidden_size, self.config.projection_dim];
@@ -173,8 +173,8 @@ impl ClipVit {
         }
     }
 
-    fn set(&mut self, entry: &Entry, data: TensorData) {
-        match entry.kept {
+    fn set(&mut self, kept: Kept, data: TensorData) {
+        match kept {
             Kept::Vector(at) => swap(&mut self.vectors[at], data),
             Kept::Matrix(at) | Kept::Transposed(at) => swap(&mut self.matrices[at], data),
         }
@@ -193,31 +193,34 @@ impl ClipVit {
     }
 
     pub(super) fn pre_norm(&self) -> (&Param<Tensor<1>>, &Param<Tensor<1>>) {
-        (&self.vectors[layout::PRE_NORM], &self.vectors[layout::PRE_NORM + 1])
+        self.norm_at(layout::PRE_NORM)
     }
 
     pub(super) fn post_norm(&self) -> (&Param<Tensor<1>>, &Param<Tensor<1>>) {
-        let at = layout::layer_vectors(self.config.num_hidden_layers);
-        (&self.vectors[at], &self.vectors[at + 1])
+        self.norm_at(layout::post_norm(self.config.num_hidden_layers))
     }
 
     pub(super) fn projection(&self) -> Option<&Param<Tensor<2>>> {
-        self.matrices.get(layout::layer_matrices(self.config.num_hidden_layers))
+        self.matrices.get(layout::projection(self.config.num_hidden_layers))
     }
 
     pub(super) fn layer(&self, layer: usize) -> Layer<'_> {
-        let vectors = &self.vectors[layout::layer_vectors(layer)..];
-        let matrices = &self.matrices[layout::layer_matrices(layer)..];
+        let at = layout::block(layer);
+        let linear = |at: layout::Linear| (&self.matrices[at.weight], &self.vectors[at.bias]);
         Layer {
-            key: (&matrices[0], &vectors[0]),
-            value: (&matrices[1], &vectors[1]),
-            query: (&matrices[2], &vectors[2]),
-            out: (&matrices[3], &vectors[3]),
-            norm1: (&vectors[4], &vectors[5]),
-            fc1: (&matrices[4], &vectors[6]),
-            fc2: (&matrices[5], &vectors[7]),
-            norm2: (&vectors[8], &vectors[9]),
+            key: linear(at.key),
+            value: linear(at.value),
+            query: linear(at.query),
+            out: linear(at.out),
+            norm1: self.norm_at(at.norm1),
+            fc1: linear(at.fc1),
+            fc2: linear(at.fc2),
+            norm2: self.norm_at(at.norm2),
         }
+    }
+
+    fn norm_at(&self, at: usize) -> (&Param<Tensor<1>>, &Param<Tensor<1>>) {
+        (&self.vectors[at], &self.vectors[at + 1])
     }
 }
 

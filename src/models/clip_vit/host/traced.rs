@@ -1,15 +1,14 @@
 //! A tower on the CPU that knows its way back: over a checkpoint's own tensors, which are neither copied nor turned.
 
-use super::backward::Slope;
+use super::slope::Slope;
 use super::tape::Tape;
 use super::weight::Matrix;
-use super::{Dense, Host, HostLayer, Norm, TOKENS};
+use super::{Host, TOKENS};
 use crate::models::ModelError;
 use crate::models::clip_vit::ClipVitConfig;
-use crate::models::clip_vit::layout::{self, Entry, Kept};
+use crate::models::clip_vit::layout::Entry;
 use crate::models::clip_vit::module::{find, full_name};
 use crate::weights::{DType, Data, StateDict, Tensor as Named};
-use std::borrow::Cow;
 
 /// A CLIP vision tower for slopes over its weights, by hand-written loops instead of burn's autodiff: the same to rounding,
 /// in less time and memory.
@@ -46,44 +45,7 @@ impl<'a> TracedClipVit<'a> {
     pub fn new(config: &'a ClipVitConfig, weights: &'a StateDict) -> Result<Self, ModelError> {
         config.check()?;
         let (entries, found) = find(config, weights)?;
-        let (mut vectors, mut matrices) = (Vec::new(), Vec::new());
-        for (entry, values) in entries.iter().zip(found) {
-            match entry.kept {
-                Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
-                Kept::Matrix(_) | Kept::Transposed(_) => matrices.push((values, entry.rows_columns().1)),
-            }
-        }
-        let matrix = |at: usize| Matrix::new(matrices[at].0, matrices[at].1);
-        let norm = |at: usize| Norm { weight: vectors[at].clone(), bias: vectors[at + 1].clone() };
-        let layers = config.num_hidden_layers;
-        let layer = |layer: usize| {
-            let (matrices, vectors_at) = (layout::layer_matrices(layer), layout::layer_vectors(layer));
-            let dense = |at: usize, bias: usize| Dense {
-                weight: matrix(matrices + at),
-                bias: vectors[vectors_at + bias].clone(),
-            };
-            HostLayer {
-                key: dense(0, 0),
-                value: dense(1, 1),
-                query: dense(2, 2),
-                out: dense(3, 3),
-                norm1: norm(vectors_at + 4),
-                fc1: dense(4, 6),
-                fc2: dense(5, 7),
-                norm2: norm(vectors_at + 8),
-            }
-        };
-        let projection = layout::layer_matrices(layers);
-        let host = Host {
-            config,
-            class: vectors[layout::CLASS].clone(),
-            patch: matrix(layout::PATCH),
-            position: Cow::Borrowed(matrices[layout::POSITION].0),
-            pre_norm: norm(layout::PRE_NORM),
-            layers: (0..layers).map(layer).collect(),
-            post_norm: norm(layout::layer_vectors(layers)),
-            projection: (matrices.len() > projection).then(|| matrix(projection)),
-        };
+        let host = Host::over(config, &entries, &found, |_, matrix| matrix);
         Ok(Self { host, entries })
     }
 
@@ -119,7 +81,7 @@ impl<'a> TracedClipVit<'a> {
 
     /// Adds to `slope` what a passage contributes, given the slope over its features, `[n, feature_dim]`.
     pub fn back(&self, passage: Passage, over: &[f32], slope: &mut WeightSlope) {
-        self.host.backward((&passage.pixels, passage.shape), passage.tape, over, &mut slope.0);
+        self.host.follow((&passage.pixels, passage.shape), passage.tape, over, &mut slope.0);
     }
 
     /// A slope under the names and in the layout of Hugging Face's `CLIPVisionModelWithProjection`. The inner product of it

@@ -43,6 +43,19 @@ impl<'a> Matrix<'a> {
         Self { values, rows: values.len() / columns, columns, strides: (columns, 1) }
     }
 
+    /// As they lie in memory.
+    pub fn values(self) -> &'a [f32] {
+        self.values
+    }
+
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
+    pub fn columns(self) -> usize {
+        self.columns
+    }
+
     pub fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, strides: (self.strides.1, self.strides.0), ..self }
     }
@@ -52,6 +65,11 @@ impl<'a> Matrix<'a> {
         let mut out = vec![0.0; self.rows * right.columns];
         self.multiply(right, &mut out, false);
         out
+    }
+
+    /// `out = self · right`, row by row.
+    pub fn times_to(self, right: Matrix<'_>, out: &mut [f32]) {
+        self.multiply(right, out, false);
     }
 
     /// `out += self · right`, row by row.

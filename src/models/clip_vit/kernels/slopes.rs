@@ -1,6 +1,6 @@
 //! The loops of the way back: what a norm, an activation and attention do to slopes.
 
-use super::{Attention, LANES, ROWS, erf, exp, madd, product, sum};
+use super::{Attention, LANES, ROWS, erf, exp, madd, product, softmax, standard};
 use crate::models::clip_vit::Activation;
 
 vectorised! {
@@ -23,11 +23,9 @@ fn layer_norm_body<const FMA: bool>(
     let width = weight.len();
     let per_value = 1.0 / width as f32;
     for ((row, over), back) in x.chunks_exact(width).zip(over.chunks_exact(width)).zip(back.chunks_exact_mut(width)) {
-        let mean = sum(row.iter().copied(), width, |value| value) * per_value;
-        let variance = sum(row.iter().copied(), width, |value| (value - mean) * (value - mean)) * per_value;
-        let scale = 1.0 / (variance + epsilon).sqrt();
-        for ((((&value, &over), own_weight), own_bias), _) in
-            row.iter().zip(over).zip(own_weight.iter_mut()).zip(own_bias.iter_mut()).zip(weight)
+        let (mean, scale) = standard(row, epsilon);
+        for (((&value, &over), own_weight), own_bias) in
+            row.iter().zip(over).zip(own_weight.iter_mut()).zip(own_bias.iter_mut())
         {
             *own_weight = madd::<FMA>((value - mean) * scale, over, *own_weight);
             *own_bias += over;
@@ -205,15 +203,8 @@ fn attend_body<const FMA: bool>(
         product::<FMA>(across, (&scratch.over, padded.dim), &scratch.value_turned, &mut scratch.slopes);
         let rows = scratch.shares.chunks_exact_mut(padded.tokens).zip(scratch.slopes.chunks_exact_mut(padded.tokens));
         for (row, (shares, slopes)) in rows.enumerate().take(queries) {
+            softmax::<FMA>(shares, tokens);
             let (shares, slopes) = (&mut shares[..tokens], &mut slopes[..tokens]);
-            let largest = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for score in shares.iter_mut() {
-                *score = exp::<FMA>(*score - largest);
-            }
-            let per_sum = 1.0 / sum(shares.iter().copied(), tokens, |value| value);
-            for share in shares.iter_mut() {
-                *share *= per_sum;
-            }
             // A softmax does not see what is common to all scores.
             let common: f32 = shares.iter().zip(slopes.iter()).map(|(share, slope)| share * slope).sum();
             slopes.iter_mut().zip(shares.iter()).for_each(|(slope, share)| *slope = share * (*slope - common));
