@@ -26,4 +26,4 @@ pub use head::Head;
 pub use judge::Judge;
 pub use open::Zoo;
 pub use scores::{Accuracy, Merging, Scores, SeedScores, TaskScores};
-pub use train::{TrainEvent, TrainOptions, train_seeds};
+pub use train::{AddOptions, TrainEvent, TrainOptions, add_tasks, train_seeds};

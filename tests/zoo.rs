@@ -3,7 +3,7 @@
 use fusebench::cancel::Cancel;
 use fusebench::params::Value;
 use fusebench::tasks::Split;
-use fusebench::zoo::{Accuracy, Judge, Merging, Zoo, ZooError};
+use fusebench::zoo::{Accuracy, AddOptions, Judge, Merging, TrainEvent, Zoo, ZooError, add_tasks};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -179,4 +179,88 @@ fn damaged_files_are_errors_and_never_panics() {
     fs::copy(assets().join("data/emoji/test.safetensors.gz"), folder.path().join(name)).unwrap();
     let error = Zoo::open(folder.path()).unwrap().images("clipart", Split::Test).unwrap_err().to_string();
     assert!(error.contains("468"), "{error}");
+}
+
+/// The data of optdigits under another name, as if they were new.
+fn further(id: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = Zoo::embedded().unwrap().task("optdigits").unwrap().clone();
+    id.clone_into(&mut task.id);
+    let data = folder.path().join("data");
+    fs::create_dir_all(data.join("digits")).unwrap();
+    fs::write(data.join("tasks.json"), serde_json::to_string(&[task]).unwrap()).unwrap();
+    for split in ["train", "validation", "test"] {
+        let name = format!("{split}.safetensors.gz");
+        fs::copy(assets().join("data/optdigits").join(&name), data.join("digits").join(&name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_zoo_takes_further_tasks_and_keeps_what_it_has() {
+    let zoo = Zoo::embedded().unwrap();
+    let (new, out) = (further("digits"), tempfile::tempdir().unwrap());
+    let cancel = Cancel::default();
+    let add = |steps: usize| {
+        let mut kept = Vec::new();
+        let options = AddOptions { steps, ..AddOptions::default() };
+        let progress = &mut |event: TrainEvent| {
+            if let TrainEvent::Stage { name, kept: true } = event {
+                kept.push(name);
+            }
+        };
+        let scores = add_tasks(&zoo, new.path(), out.path(), &options, progress, &cancel).unwrap();
+        (scores, kept)
+    };
+    let (scores, kept) = add(2);
+    assert!(kept.is_empty());
+    let both = Zoo::open(out.path()).unwrap();
+    assert_eq!((both.tasks().len(), both.tasks().last().unwrap().id.as_str()), (9, "digits"));
+    assert_eq!(both.pool().base().unwrap().fingerprint(), zoo.pool().base().unwrap().fingerprint());
+    for ((name, own), (copied, there)) in zoo.pool().experts().iter().zip(both.pool().experts()) {
+        assert_eq!((name, own.fingerprint()), (copied, there.fingerprint()));
+        assert_eq!(zoo.scores().tasks[name], both.scores().tasks[name]);
+        // Rows are brought to length 1 whenever they are read.
+        let (rows, again) = (&zoo.head(name).unwrap().rows, &both.head(name).unwrap().rows);
+        assert!(rows.len() == again.len() && rows.iter().zip(again).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert_eq!(zoo.images(name, Split::Test).unwrap(), both.images(name, Split::Test).unwrap());
+    }
+    // Prototypes of a base that has seen these very digits, before anything was learned.
+    let digits = &scores.tasks["digits"];
+    assert!(digits.base.test > 0.9 && digits.base.test > zoo.scores().tasks["optdigits"].base.test, "{digits:?}");
+    assert_eq!(Some(digits), both.scores().tasks.get("digits"));
+    let about = both.about_heads().unwrap();
+    assert!(about.starts_with(zoo.about_heads().unwrap()) && about.contains("; digits: "), "{about}");
+
+    // The same again keeps all; more steps keep nothing, since heads and experts belong together.
+    assert_eq!(add(2), (scores.clone(), vec!["heads".to_owned(), "digits".to_owned()]));
+    let expert = fs::read(out.path().join("experts/digits.safetensors")).unwrap();
+    assert!(add(3).1.is_empty());
+    assert_ne!(expert, fs::read(out.path().join("experts/digits.safetensors")).unwrap());
+}
+
+#[test]
+fn tasks_that_cannot_be_added_are_refused_before_anything_is_written() {
+    let zoo = Zoo::embedded().unwrap();
+    let refused = |new: &Path, out: &Path| {
+        add_tasks(&zoo, new, out, &AddOptions::default(), &mut |_| (), &Cancel::default()).unwrap_err().to_string()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (id, error) in [
+        ("mnist", "the zoo has a task `mnist` already"),
+        ("../mnist", "`../mnist` cannot be the id of a task"),
+        ("base", "`base` cannot be the id of a task"),
+        ("", "`` cannot be the id of a task"),
+    ] {
+        let got = refused(further(id).path(), &out);
+        assert!(got.contains(error), "{got}");
+    }
+    let got = refused(&folder.path().join("nowhere"), &out);
+    assert!(got.contains("data/tasks.json"), "{got}");
+    assert!(!out.exists());
+    let new = further("digits");
+    let got = refused(new.path(), new.path());
+    assert!(got.contains("is one of the folders that are read"), "{got}");
+    assert!(!new.path().join("base.safetensors").exists());
 }

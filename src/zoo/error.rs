@@ -24,6 +24,10 @@ pub enum ZooError {
     Weights(#[from] WeightsError),
     #[error("the zoo's models do not fit together: {0}")]
     Pool(#[from] FusionError),
+    #[error("the zoo has a task `{task}` already")]
+    TaskTaken { task: String },
+    #[error("{path} is one of the folders that are read")]
+    SameFolder { path: PathBuf },
     #[error("the name `{name}` is taken by another model")]
     NameTaken { name: String },
     #[error("the model cannot stand beside the zoo's: {0}")]
@@ -52,6 +56,8 @@ impl ZooError {
                 "restore the file from the repository, or rebuild the zoo with `fusebench zoo train`"
             }
             Self::UnknownTask { .. } => "`fusebench tasks` lists them",
+            Self::TaskTaken { .. } => "give it another id in data/tasks.json, and its folder that name",
+            Self::SameFolder { .. } => "name another folder with --out",
             Self::Weights(error) => error.hint(),
             Self::Pool(error) => error.hint(),
             Self::NameTaken { .. } => "give it another: --with NAME=WHERE",
@@ -59,7 +65,7 @@ impl ZooError {
                 "only models of the base's architecture can be evaluated here; `fusebench inspect` looks at any"
             }
             Self::Model(error) => error.hint(),
-            Self::Preprocess(_) => "config.json and the data do not belong together",
+            Self::Preprocess(_) => "images must have the size that config.json says: scale them before",
             Self::Diverged { .. } => "use a smaller learning rate or another seed",
             Self::Cancelled(_) => "finished stages are kept; the same command goes on after them",
         }

@@ -1,7 +1,7 @@
 //! Where the zoo's files come from: the binary itself, or a folder of the same layout.
 
 use super::ZooError;
-use crate::tasks::Split;
+use crate::tasks::{Split, Task};
 use crate::weights::Source;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,31 @@ impl Files {
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, ZooError> {
         serde_json::from_slice(self.get(name)?.bytes())
             .map_err(|error| ZooError::Damaged { file: name.to_owned(), reason: error.to_string() })
+    }
+
+    /// The list of tasks. Their ids become names of files, tensors and models.
+    pub fn tasks(&self) -> Result<Vec<Task>, ZooError> {
+        let tasks: Vec<Task> = self.json(TASKS)?;
+        let damaged = |reason: String| ZooError::Damaged { file: TASKS.to_owned(), reason };
+        let plain = |id: &str| {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            !id.is_empty() && id.bytes().all(letter) && id != "base"
+        };
+        if tasks.is_empty() {
+            return Err(damaged("it lists no task".to_owned()));
+        }
+        for (at, task) in tasks.iter().enumerate() {
+            let id = &task.id;
+            if !plain(id) {
+                return Err(damaged(format!(
+                    "`{id}` cannot be the id of a task: it takes letters, digits, - and _, and is not `base`"
+                )));
+            }
+            if tasks[..at].iter().any(|before| before.id == *id) {
+                return Err(damaged(format!("two tasks have the id `{id}`")));
+            }
+        }
+        Ok(tasks)
     }
 
     /// How messages name a file.

@@ -8,7 +8,7 @@ use crate::models::clip_vit::ClipVit;
 use crate::params::{ParamSet, Value};
 use crate::tasks::metrics::score;
 use crate::tasks::preprocess::{InputShape, pixels};
-use crate::tasks::{Images, Split};
+use crate::tasks::{Images, Split, Task};
 use crate::weights::StateDict;
 use crate::zoo::{Accuracy, Merging, TaskScores, Zoo, ZooError};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -59,6 +59,7 @@ pub struct Judge<'a> {
     zoo: &'a Zoo,
     data: &'a Zoo,
     model: ClipVit,
+    tasks: Vec<Task>,
     limit: usize,
     cancel: &'a Cancel,
 }
@@ -70,7 +71,13 @@ impl<'a> Judge<'a> {
     /// A configuration that makes no model.
     pub fn new(zoo: &'a Zoo, data: &'a Zoo, cancel: &'a Cancel) -> Result<Self, ZooError> {
         let model = ClipVit::new(zoo.config(), &Device::flex())?;
-        Ok(Self { zoo, data, model, limit: usize::MAX, cancel })
+        Ok(Self { zoo, data, model, tasks: zoo.tasks().to_vec(), limit: usize::MAX, cancel })
+    }
+
+    /// Judges by these tasks only.
+    #[must_use]
+    pub fn with_tasks(self, tasks: Vec<Task>) -> Self {
+        Self { tasks, ..self }
     }
 
     /// Looks at no more than the first `limit` images of a split.
@@ -119,8 +126,13 @@ impl<'a> Judge<'a> {
         let base = zoo.pool().base().map(|base| ("base", base));
         let experts = zoo.pool().experts().iter().map(|(name, expert)| (name.as_str(), expert));
         for (name, checkpoint) in base.into_iter().chain(experts) {
+            let tasks: Vec<Task> =
+                self.tasks.iter().filter(|task| name == "base" || task.id == name).cloned().collect();
+            if tasks.is_empty() {
+                continue;
+            }
             self.model.load(&StateDict::load(checkpoint))?;
-            for task in zoo.tasks().iter().filter(|task| name == "base" || task.id == name) {
+            for task in &tasks {
                 let mut accuracy = Accuracy::default();
                 for &split in splits {
                     let measured = self.accuracy(&task.id, split)?;
@@ -141,7 +153,7 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// Damaged data or weights, cancellation.
     pub fn merges(&mut self, progress: &mut dyn FnMut(TrainEvent)) -> Result<Vec<Merging>, ZooError> {
-        let eighth = 1.0 / self.zoo.tasks().len() as f64;
+        let eighth = 1.0 / self.zoo.pool().experts().len() as f64;
         let scaling = |value: f64| vec![("scaling", Value::Float(value))];
         let arithmetic: Vec<_> =
             [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0].into_iter().map(scaling).collect();
@@ -187,7 +199,7 @@ impl<'a> Judge<'a> {
         let (zoo, mut ignore) = (self.zoo, |_: usize, _: usize| ());
         let pool = zoo.pool();
         let mut sum = 0.0;
-        for task in zoo.tasks() {
+        for task in &self.tasks.clone() {
             match (pool.experts().iter().position(|(name, _)| *name == task.id), pool.base()) {
                 (Some(expert), _) => {
                     let mut cx = Context::new(self.cancel, &mut ignore);
@@ -198,7 +210,7 @@ impl<'a> Judge<'a> {
             }
             sum += self.accuracy(&task.id, split)?;
         }
-        Ok(sum / zoo.tasks().len() as f64)
+        Ok(sum / self.tasks.len() as f64)
     }
 
     /// Mean accuracy over tasks of all experts merged by the method `id`; parameters that are not given
@@ -219,7 +231,7 @@ impl<'a> Judge<'a> {
             // Neither is one set of weights.
             Fused::Ensemble(_) | Fused::Mixture(_) => {}
         }
-        let tasks = self.zoo.tasks();
+        let tasks = &self.tasks;
         let sum = tasks.iter().map(|task| self.accuracy(&task.id, split)).sum::<Result<f64, _>>()?;
         Ok(sum / tasks.len() as f64)
     }

@@ -46,7 +46,7 @@ impl Zoo {
     }
 
     fn new(files: Files) -> Result<Self, ZooError> {
-        let tasks: Vec<Task> = files.json(files::TASKS)?;
+        let tasks = files.tasks()?;
         let config = files.get(files::CONFIG)?;
         let config = ClipVitConfig::from_json(&String::from_utf8_lossy(config.bytes()))?;
         let open = |name: &str| Ok::<_, ZooError>(Checkpoint::from_source(files.label(name), files.get(name)?)?);
@@ -67,12 +67,34 @@ impl Zoo {
     /// Only the data of a zoo whose models are not there yet.
     pub(super) fn data_only(dir: &Path) -> Result<Self, ZooError> {
         let files = Files::Folder(dir.to_owned());
-        let tasks: Vec<Task> = files.json(files::TASKS)?;
+        let tasks = files.tasks()?;
         let images = tasks.iter().map(|_| Default::default()).collect();
         let (config, heads, scores) = (ClipVitConfig::default(), Vec::new(), Scores::default());
         let pool = Pool::new(None, Vec::new())?;
         let (own, about_heads, fingerprint) = (0, None, OnceLock::new());
         Ok(Self { files, tasks, config, pool, own, heads, about_heads, scores, images, fingerprint })
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Where it lies, unless it is the one in the binary.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.files {
+            Files::Embedded => None,
+            Files::Folder(dir) => Some(dir),
+        }
+    }
+
+    /// Its models and what results are measured on: everything that does not list or describe its tasks.
+    pub(super) fn file_names(&self) -> Vec<String> {
+        let mut names = vec![files::CONFIG.to_owned(), files::BASE.to_owned()];
+        for task in &self.tasks {
+            let images = [Split::Validation, Split::Test].map(|split| files::images(&task.id, split));
+            names.extend([files::expert(&task.id)].into_iter().chain(images));
+        }
+        names
     }
 
     #[must_use]

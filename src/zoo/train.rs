@@ -7,12 +7,14 @@
 //! | `fit` | the optimiser loop |
 //! | `base`, `expert` | what is optimised |
 //! | `heads` | prototypes of classes, pushed off by noise |
+//! | `add` | further tasks for a zoo that is there |
 //! | `folder` | the files, and what of them is finished |
 //!
 //! The stages are: base, heads, every expert, scores. A finished stage is kept on disk, so that training again with
 //! the same options goes on at the first unfinished one; a stage that was interrupted starts from its own beginning.
 //! Every draw depends only on seed, stage and step. `assets/zoo/README.md` says why the recipe is as it is.
 
+mod add;
 mod base;
 mod batch;
 mod expert;
@@ -21,12 +23,15 @@ mod folder;
 mod heads;
 mod options;
 
-pub use options::TrainOptions;
+pub use add::add_tasks;
+pub use options::{AddOptions, TrainOptions};
 
 use super::scores::{Scores, SeedScores};
-use super::{Judge, Zoo, ZooError, judge as judging};
+use super::{Head, Judge, Zoo, ZooError, judge as judging};
 use crate::cancel::Cancel;
+use crate::weights::StateDict;
 use folder::Folder;
+use options::Recipe;
 use std::path::Path;
 
 /// What training has to say.
@@ -59,7 +64,7 @@ pub fn train_seeds(
         let one = train(data, &out.join("seeds").join(seed.to_string()), &options, progress, cancel)?;
         scores.seeds.extend(one.seeds);
     }
-    Folder::open(data, out, options)?.write_scores(&scores)?;
+    Folder::open(data, out, &options.into())?.write_scores(&scores)?;
     Ok(scores)
 }
 
@@ -75,13 +80,13 @@ fn train(
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<Scores, ZooError> {
-    let folder = Folder::open(data, out, options)?;
+    let recipe = Recipe::from(options);
+    let folder = Folder::open(data, out, &recipe)?;
     let sets = batch::Sets::load(&folder)?;
-    let mut stage = |name: &str, kept: bool| progress(TrainEvent::Stage { name: name.to_owned(), kept });
 
-    stage("base", folder.has_base());
+    progress(TrainEvent::Stage { name: "base".to_owned(), kept: folder.has_base() });
     if !folder.has_base() {
-        let weights = base::train(&sets, options, progress, cancel)?;
+        let weights = base::train(&recipe, &sets, progress, cancel)?;
         folder.write_base(&weights)?;
     }
     // As it is on disk, rounded to f16: experts start from exactly the base that is shipped.
@@ -89,18 +94,11 @@ fn train(
 
     progress(TrainEvent::Stage { name: "heads".to_owned(), kept: folder.has_heads() });
     if !folder.has_heads() {
-        folder.write_heads(&heads::make(&base, &sets, options)?, heads::about(options))?;
+        let heads = heads::make(&recipe, &base, &sets)?;
+        folder.write_heads(sets.tasks.iter().zip(&heads), heads::about(&recipe))?;
     }
     let heads = folder.heads()?;
-
-    for (at, (task, head)) in sets.tasks.iter().zip(&heads).enumerate() {
-        let kept = folder.has_expert(task);
-        progress(TrainEvent::Stage { name: task.id.clone(), kept });
-        if !kept {
-            let weights = expert::train(&base, head, &sets, at, options, progress, cancel)?;
-            folder.write_expert(task, &weights)?;
-        }
-    }
+    experts(&recipe, &folder, &base, &sets, &heads, progress, cancel)?;
 
     progress(TrainEvent::Stage { name: "scores".to_owned(), kept: false });
     folder.write_scores(&Scores::default())?;
@@ -115,4 +113,25 @@ fn train(
     let scores = Scores { tasks, seeds };
     folder.write_scores(&scores)?;
     Ok(scores)
+}
+
+/// The experts that are not there yet.
+fn experts(
+    recipe: &Recipe,
+    folder: &Folder,
+    base: &StateDict,
+    sets: &batch::Sets,
+    heads: &[Head],
+    progress: &mut dyn FnMut(TrainEvent),
+    cancel: &Cancel,
+) -> Result<(), ZooError> {
+    for (at, (task, head)) in sets.tasks.iter().zip(heads).enumerate() {
+        let kept = folder.has_expert(task);
+        progress(TrainEvent::Stage { name: task.id.clone(), kept });
+        if !kept {
+            let weights = expert::train(recipe, base, head, sets, at, progress, cancel)?;
+            folder.write_expert(task, &weights)?;
+        }
+    }
+    Ok(())
 }

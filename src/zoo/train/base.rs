@@ -1,8 +1,9 @@
 //! The base: one encoder and one learned cosine head over the classes of all tasks together.
 
+use super::TrainEvent;
 use super::batch::{Draw, Sets};
 use super::fit::{Plan, SHARDS, cosine_loss, fit, one_cycle};
-use super::{TrainEvent, TrainOptions};
+use super::options::Recipe;
 use crate::cancel::Cancel;
 use crate::models::clip_vit::{ClipVit, random_weights};
 use crate::weights::{DType, StateDict};
@@ -21,15 +22,15 @@ struct Joint {
 
 /// Trains a base from random weights.
 pub(super) fn train(
+    recipe: &Recipe,
     sets: &Sets,
-    options: &TrainOptions,
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<StateDict, ZooError> {
-    let config = options.config();
+    let Recipe { config, options } = recipe;
     let device = Device::flex().autodiff();
-    let mut encoder = ClipVit::new(&config, &device)?;
-    encoder.load(&random_weights(&config, options.seed)?)?;
+    let mut encoder = ClipVit::new(config, &device)?;
+    encoder.load(&random_weights(config, options.seed)?)?;
     let mut draw = Draw::new(options.seed, 1 << 30, 0);
     let head = (0..sets.classes * config.projection_dim).map(|_| draw.normal()).collect::<Vec<_>>();
     let head = TensorData::new(head, [sets.classes, config.projection_dim]);

@@ -2,7 +2,7 @@
 
 use super::folder::Folder;
 use crate::tasks::{Images, Split, Task};
-use crate::zoo::ZooError;
+use crate::zoo::{ZooError, files};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -30,6 +30,10 @@ pub(super) struct Sets {
 impl Sets {
     pub fn load(folder: &Folder) -> Result<Self, ZooError> {
         let tasks = folder.tasks()?;
+        if let Some(task) = tasks.iter().find(|task| task.train == 0) {
+            let reason = format!("{} has no training images", task.id);
+            return Err(ZooError::Damaged { file: files::TASKS.to_owned(), reason });
+        }
         let images = tasks.iter().map(|task| folder.images(task, Split::Train)).collect::<Result<_, _>>()?;
         let mut first_class = Vec::with_capacity(tasks.len());
         let mut classes = 0;

@@ -1,9 +1,10 @@
 //! An expert: the base's encoder fine-tuned on one task against its frozen head, in steps small enough that task vectors
 //! still add up.
 
+use super::TrainEvent;
 use super::batch::{Draw, Sets};
 use super::fit::{Plan, SHARDS, cosine_loss, fit, warm_up};
-use super::{TrainEvent, TrainOptions};
+use super::options::Recipe;
 use crate::cancel::Cancel;
 use crate::models::clip_vit::ClipVit;
 use crate::weights::{DType, StateDict};
@@ -12,17 +13,17 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// Fine-tunes all of the encoder's weights on the task at `at`.
 pub(super) fn train(
+    recipe: &Recipe,
     start: &StateDict,
     head: &Head,
     sets: &Sets,
     at: usize,
-    options: &TrainOptions,
     progress: &mut dyn FnMut(TrainEvent),
     cancel: &Cancel,
 ) -> Result<StateDict, ZooError> {
-    let config = options.config();
+    let Recipe { config, options } = recipe;
     let device = Device::flex().autodiff();
-    let mut encoder = ClipVit::new(&config, &device)?;
+    let mut encoder = ClipVit::new(config, &device)?;
     encoder.load(start)?;
     let rows = Tensor::<2>::from_data(TensorData::new(head.rows.clone(), [head.classes, head.dim]), &device);
     let plan = Plan {

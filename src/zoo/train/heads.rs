@@ -6,8 +6,8 @@
 //! the task's classes have in common, along which a head would be pushed towards all images of the task; and those of
 //! classes that the base hardly recognises any more are drawn again.
 
-use super::TrainOptions;
 use super::batch::{Draw, Sets};
+use super::options::{Recipe, TrainOptions};
 use crate::models::clip_vit::ClipVit;
 use crate::tasks::preprocess::InputShape;
 use crate::weights::StateDict;
@@ -22,9 +22,9 @@ const RECOGNISED: f32 = 0.2;
 const DRAWS: usize = 500;
 
 /// One head a task.
-pub(super) fn make(weights: &StateDict, sets: &Sets, options: &TrainOptions) -> Result<Vec<Head>, ZooError> {
-    let config = options.config();
-    let mut model = ClipVit::new(&config, &Device::flex())?;
+pub(super) fn make(recipe: &Recipe, weights: &StateDict, sets: &Sets) -> Result<Vec<Head>, ZooError> {
+    let Recipe { config, options } = recipe;
+    let mut model = ClipVit::new(config, &Device::flex())?;
     model.load(weights)?;
     let input = InputShape { channels: config.num_channels, side: config.image_size };
     let head = |(at, images): (usize, &crate::tasks::Images)| {
@@ -60,6 +60,9 @@ impl Shots {
             add(&mut prototypes[label * self.dim..][..self.dim], feature, 1.0);
         }
         prototypes.chunks_exact_mut(self.dim).for_each(normalise);
+        if noise == 0.0 {
+            return prototypes;
+        }
         let mut common = vec![0.0; self.dim];
         prototypes.chunks_exact(self.dim).for_each(|row| add(&mut common, row, 1.0));
         normalise(&mut common);
@@ -108,15 +111,14 @@ fn add(sum: &mut [f32], row: &[f32], factor: f32) {
 }
 
 /// What a person should know of such heads, kept in their file and shown wherever they are.
-pub(super) fn about(options: &TrainOptions) -> String {
-    let TrainOptions { shots, noise, .. } = options;
+pub(super) fn about(recipe: &Recipe) -> String {
+    let TrainOptions { shots, noise, .. } = &recipe.options;
     let prototype = format!("the mean feature of up to {shots} training images a class");
     if *noise == 0.0 {
         return prototype;
     }
-    format!(
-        "{prototype}, pushed off by a random vector of {noise} times its length: artificial, so that they fit badly"
-    )
+    let pushed = format!("{prototype}, pushed off by a random vector of {noise} times its length: artificial");
+    pushed + ", so that they fit badly (drawn again where a class would be lost)"
 }
 
 /// Up to `n` different images of a class.

@@ -1,7 +1,64 @@
 //! Everything that decides what training results in.
 
 use crate::models::clip_vit::ClipVitConfig;
+use crate::zoo::Zoo;
 use serde::{Deserialize, Serialize};
+
+/// What is optimised, and how.
+pub(super) struct Recipe {
+    pub config: ClipVitConfig,
+    /// Sizes are those of `config`.
+    pub options: TrainOptions,
+}
+
+impl From<&TrainOptions> for Recipe {
+    fn from(options: &TrainOptions) -> Self {
+        Self { config: options.config(), options: options.clone() }
+    }
+}
+
+/// How tasks are learned that a zoo is to have besides its own; the defaults are those of the zoo's own experts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddOptions {
+    pub seed: u64,
+    /// Steps that an expert is fine-tuned for.
+    pub steps: usize,
+    pub rate: f64,
+    pub batch: usize,
+    /// Training images a class that heads are averaged over.
+    pub shots: usize,
+}
+
+impl Default for AddOptions {
+    fn default() -> Self {
+        let TrainOptions { seed, expert_steps, expert_rate, expert_batch, shots, .. } = TrainOptions::default();
+        Self { seed, steps: expert_steps, rate: expert_rate, batch: expert_batch, shots }
+    }
+}
+
+impl AddOptions {
+    /// For towers as `zoo` has them. Heads are prototypes as they are: to a base that never saw a task they fit badly
+    /// enough.
+    pub(super) fn recipe(&self, zoo: &Zoo) -> Recipe {
+        let config = zoo.config().clone();
+        let usual = TrainOptions::default();
+        let options = TrainOptions {
+            seed: self.seed,
+            hidden_size: config.hidden_size,
+            intermediate_size: config.intermediate_size,
+            num_hidden_layers: config.num_hidden_layers,
+            num_attention_heads: config.num_attention_heads,
+            expert_steps: self.steps,
+            expert_rate: self.rate,
+            expert_batch: self.batch,
+            shots: self.shots,
+            noise: 0.0,
+            scale: zoo.tasks().first().and_then(|task| zoo.head(&task.id)).map_or(usual.scale, |head| head.scale),
+            ..usual
+        };
+        Recipe { config, options }
+    }
+}
 
 /// The recipe's numbers; the defaults made the zoo that is shipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
