@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Results go to stdout, everything else to stderr.
 
+mod add;
 mod alarms;
 mod args;
 mod checkpoints;
@@ -65,6 +66,7 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         Some(Command::Checkpoints(args)) => checkpoints::run(args, global).map(done),
         Some(Command::Presets(args)) => presets::run(args).map(done),
         Some(Command::Zoo(Zoo::Train(args))) => train::run(args).map(done),
+        Some(Command::Zoo(Zoo::Add(args))) => add::run(args, global).map(done),
         Some(Command::Zoo(Zoo::Verify(args))) => verify::run(args, global).map(done),
         Some(Command::Doctor(args)) => doctor::run(args, global).map(done),
         Some(Command::Schema) => documents::schema().map(done),

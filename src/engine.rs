@@ -34,7 +34,7 @@ pub use event::{Event, JobKind, MixtureReport, PerTaskReport, Report, RunId, Tas
 pub use export::write_checkpoint;
 pub use generalization::Generalization;
 pub use handle::Engine;
-pub use job::{Job, Recipe, TRANSDUCTIVE};
+pub use job::{FITTED, Job, Recipe, TRANSDUCTIVE};
 pub use plan::default_job;
 pub use preset::{BUILTIN, Builtin, Models, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};

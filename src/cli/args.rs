@@ -167,6 +167,9 @@ pub struct Run {
     /// Combine these experts only, such as mnist,letters; those that `--with` brought too
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub experts: Vec<String>,
+    /// Leave the experts of these tasks out; the tasks are evaluated all the same
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', conflicts_with = "experts")]
+    pub unseen: Vec<String>,
     /// Evaluate on this split (default: as the preset says, else test)
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
@@ -200,6 +203,7 @@ impl Run {
             seeds: None,
             against: None,
             experts: Vec::new(),
+            unseen: Vec::new(),
             split: None,
             corrupt: Vec::new(),
             limit: None,
@@ -491,6 +495,42 @@ pub enum Zoo {
     Train(ZooTrain),
     /// Evaluate base and experts again and compare with the recorded scores
     Verify(Listing),
+    /// Make a zoo with further tasks: a head and an expert for each, from the base as it is
+    Add(ZooAdd),
+}
+
+const ADD_EXAMPLES: &str = "\
+DATA holds data/tasks.json and data/TASK/SPLIT.safetensors.gz, as assets/zoo does; assets/zoo/convert_tasks.py makes them of
+arrays (.npz) and of folders of pictures.
+
+Examples:
+  fusebench zoo add more/ --out bigger/
+  fusebench run ties --zoo bigger/ --unseen cifar10
+  fusebench --zoo bigger/";
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = ADD_EXAMPLES)]
+pub struct ZooAdd {
+    /// Folder with the new tasks' data
+    pub data: PathBuf,
+    /// Folder for the new zoo, which gets all that the zoo has (that in the binary, or --zoo)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Steps to fine-tune an expert for [default: as the zoo's own]
+    #[arg(long, value_name = "N", value_parser = parse_limit)]
+    pub steps: Option<usize>,
+    /// Learning rate of experts [default: as the zoo's own]
+    #[arg(long, value_parser = parse_rate)]
+    pub rate: Option<f64>,
+    /// Seed of order and augmentation
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print the recorded scores as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -516,6 +556,13 @@ pub struct ZooTrain {
     /// No progress on stderr
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("it takes a positive number".to_owned()),
+    }
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {

@@ -118,12 +118,8 @@ impl From<DocumentError> for CliError {
 
 impl From<FusionError> for CliError {
     fn from(error: FusionError) -> Self {
-        let hint = error.hint();
-        let kind = match &error {
-            FusionError::UnknownMethod { .. } | FusionError::Param { .. } => Kind::Input,
-            _ => Kind::Failure,
-        };
-        Self::new(kind, error.to_string()).hint(hint)
+        let made = if error.is_input() { Self::input } else { Self::failure };
+        made(error.to_string()).hint(error.hint())
     }
 }
 
@@ -136,7 +132,8 @@ impl From<TuiError> for CliError {
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
-        Self::failure(error.to_string()).hint(error.hint())
+        let made = if error.is_input() { Self::input } else { Self::failure };
+        made(error.to_string()).hint(error.hint())
     }
 }
 

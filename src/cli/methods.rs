@@ -21,7 +21,7 @@ pub fn run(args: &Named) -> Result<(), CliError> {
 
 fn list() -> Result<(), CliError> {
     let mut columns = Columns::with_header(["method", "name", "formula", "parameters"]);
-    for family in [Family::Merging, Family::Compression, Family::Ensemble, Family::Mixing] {
+    for family in [Family::Merging, Family::Compression, Family::Correction, Family::Ensemble, Family::Mixing] {
         let methods: Vec<_> = METHODS.iter().filter(|method| method.family == family).collect();
         if methods.is_empty() {
             continue;

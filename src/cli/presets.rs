@@ -15,7 +15,7 @@ pub fn run(args: &Named) -> Result<(), CliError> {
 fn list() -> Result<(), CliError> {
     let mut columns = Columns::with_header(["preset", "about"]);
     for preset in BUILTIN {
-        columns.row([preset.name.to_owned(), preset.title().to_owned()]);
+        columns.row([preset.name.to_owned(), preset.title()]);
     }
     columns.print()
 }

@@ -14,7 +14,7 @@ use super::args::{Global, Run};
 use super::error::CliError;
 use super::output;
 use super::progress::Progress;
-use super::runner::Runner;
+use super::runner::{Ended, Runner};
 use super::zoo::open;
 use crate::engine::{Job, Report};
 use crate::zoo::Zoo;
@@ -27,23 +27,27 @@ pub const DEFAULT_PRESET: &str = "merging/task_arithmetic";
 pub struct Outcome {
     /// The swept parameter's value, or the seed.
     pub value: Option<f64>,
+    /// As it was in the end: a method that stopped early took fewer steps than it was asked for.
     pub job: Job,
     pub report: Report,
+    pub warnings: Vec<String>,
 }
 
 pub fn run(args: &Run, global: &Global) -> Result<(), CliError> {
-    let plan = Plan::read(args)?;
+    let zoo = open(global)?;
+    let plan = Plan::read(args, &zoo)?;
     if let Some(folder) = &args.out {
         artifacts::prepare(folder)?;
     }
-    let zoo = open(global)?;
     let jobs = plan.jobs(&zoo)?;
 
     let mut runner = Runner::start(&zoo, global, args.events, Progress::new(args.quiet, jobs.len()))?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (value, job) in jobs {
-        let report = runner.execute(&job)?;
-        outcomes.push(Outcome { value, job, report });
+        let Ended { report, params, warnings } = runner.execute(&job)?;
+        let mut job = job;
+        job.recipe.params = params.unwrap_or(job.recipe.params);
+        outcomes.push(Outcome { value, job, report, warnings });
     }
     runner.finish()?;
     deliver(args, &plan, &zoo, &outcomes)

@@ -6,6 +6,7 @@ use super::output;
 use super::progress::Progress;
 use super::signals::Signals;
 use crate::engine::{Engine, Event, Job, Report};
+use crate::params::ParamSet;
 use crate::zoo::Zoo;
 use std::process;
 use std::sync::Arc;
@@ -18,6 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 enum Message {
     Engine(Box<Event>),
     Signal(i32),
+}
+
+/// What became of a job.
+pub struct Ended {
+    pub report: Report,
+    /// The parameters that give this result, where they are others than were asked for.
+    pub params: Option<ParamSet>,
+    /// What was not as it should be.
+    pub warnings: Vec<String>,
 }
 
 pub struct Runner {
@@ -51,10 +61,11 @@ impl Runner {
     }
 
     /// Submits one job and waits for its end.
-    pub fn execute(&mut self, job: &Job) -> Result<Report, CliError> {
+    pub fn execute(&mut self, job: &Job) -> Result<Ended, CliError> {
         let run = self.engine.next_id();
         self.engine.submit(run, job.clone());
         let mut interrupted: Option<(i32, Instant)> = None;
+        let (mut settled, mut warnings) = (None, Vec::new());
         loop {
             let event = match self.next(interrupted)? {
                 Message::Engine(event) => *event,
@@ -72,8 +83,13 @@ impl Runner {
                 continue;
             }
             match (event, interrupted) {
-                (Event::Finished { report, .. }, None) => return Ok(report),
-                (Event::Failed { error, hint, .. }, None) => return Err(CliError::failure(error).hint(hint)),
+                (Event::Finished { report, .. }, None) => return Ok(Ended { report, params: settled, warnings }),
+                (Event::Settled { params, .. }, None) => settled = Some(params),
+                (Event::Log { level, text, .. }, None) if level == "warn" => warnings.push(text),
+                (Event::Failed { error, hint, input, .. }, None) => {
+                    let made = if input { CliError::input } else { CliError::failure };
+                    return Err(made(error).hint(hint));
+                }
                 (Event::Cancelled { .. }, None) => return Err(CliError::failure("the run was cancelled")),
                 (event, Some((number, _))) if event.is_final() => return Err(CliError::signal(number)),
                 _ => {}

@@ -12,14 +12,25 @@ use crate::zoo::{Scores, TrainEvent, TrainOptions, ZooError, train_seeds};
 use std::path::Path;
 
 pub fn run(args: &ZooTrain) -> Result<(), CliError> {
+    let mut options = args.options.as_deref().map_or_else(|| Ok(TrainOptions::default()), read_options)?;
+    options.seed = args.seed.unwrap_or(options.seed);
+    train(&args.data, args.quiet, args.json, |progress, cancel| {
+        train_seeds(&args.data, &args.out, &options, &args.further_seeds, progress, cancel)
+    })
+}
+
+/// Trains on what lies in `data` until it is done or a signal comes; prints the scores.
+pub fn train(
+    data: &Path,
+    quiet: bool,
+    json: bool,
+    work: impl FnOnce(&mut dyn FnMut(TrainEvent), &Cancel) -> Result<Scores, ZooError>,
+) -> Result<(), CliError> {
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let signals = Signals::listen(move |_| stop.cancel())?;
-    let mut options = args.options.as_deref().map_or_else(|| Ok(TrainOptions::default()), read_options)?;
-    options.seed = args.seed.unwrap_or(options.seed);
-    let mut line = Line::new(args.quiet);
-    let mut progress = |event: TrainEvent| show(&mut line, &event);
-    let result = train_seeds(&args.data, &args.out, &options, &args.further_seeds, &mut progress, &cancel);
+    let mut line = Line::new(quiet);
+    let result = work(&mut |event| show(&mut line, &event), &cancel);
     line.clear();
     let scores = match result {
         Ok(scores) => scores,
@@ -29,12 +40,25 @@ pub fn run(args: &ZooTrain) -> Result<(), CliError> {
                 .map_err(|error| error.hint("finished stages are kept; the same command goes on after them"))?;
             return Err(CliError::failure("training was cancelled"));
         }
-        Err(error @ (ZooError::Missing { .. } | ZooError::Io { .. })) => {
-            return Err(CliError::input(error.to_string()).at(args.data.display().to_string()).hint(error.hint()));
+        Err(error) if of_input(&error) => {
+            return Err(CliError::input(error.to_string()).at(data.display().to_string()).hint(error.hint()));
         }
         Err(error) => return Err(CliError::failure(error.to_string()).hint(error.hint())),
     };
-    if args.json { output::json(&scores) } else { table(&scores).print() }
+    if json { output::json(&scores) } else { table(&scores).print() }
+}
+
+/// Whether it is what was given that is wrong.
+fn of_input(error: &ZooError) -> bool {
+    matches!(
+        error,
+        ZooError::Missing { .. }
+            | ZooError::Io { .. }
+            | ZooError::Damaged { .. }
+            | ZooError::Preprocess(_)
+            | ZooError::TaskTaken { .. }
+            | ZooError::SameFolder { .. }
+    )
 }
 
 fn read_options(path: &Path) -> Result<TrainOptions, CliError> {

@@ -38,7 +38,7 @@ pub fn run(args: &Listing, global: &Global) -> Result<(), CliError> {
     let mut runner = Runner::start(&zoo, global, false, Progress::new(args.json, jobs.len()))?;
     let mut rows = Vec::new();
     for (model, job) in &jobs {
-        let report = runner.execute(job)?;
+        let report = runner.execute(job)?.report;
         rows.extend(judge(&zoo, model, &report));
     }
     runner.finish()?;

@@ -85,6 +85,37 @@ impl EngineError {
         matches!(self, Self::Cancelled(_) | Self::Fusion(FusionError::Cancelled(_)))
     }
 
+    /// Whether it may be the device that failed, so that another might do.
+    #[must_use]
+    pub fn is_by_device(&self) -> bool {
+        matches!(self, Self::Panic(_) | Self::Device(_) | Self::Model(ModelError::Device { .. }))
+    }
+
+    /// Whether what was asked for is wrong, not what came of it.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::UnknownExpert { .. }
+            | Self::UnknownTask { .. }
+            | Self::NoTasks
+            | Self::ZeroLimit
+            | Self::UnknownDevice { .. }
+            | Self::NoWeights { .. }
+            | Self::NameTwice { .. }
+            | Self::Memory { .. }
+            | Self::OneRecipe { .. }
+            | Self::Recipe { .. }
+            | Self::Vocabulary { .. }
+            | Self::NoRecord { .. }
+            | Self::SeveralModels { .. }
+            | Self::NothingMatches { .. }
+            | Self::NothingToCompare => true,
+            Self::Fusion(error) => error.is_input(),
+            Self::Weights(error) => error.is_input(),
+            _ => false,
+        }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -98,7 +129,7 @@ impl EngineError {
             Self::Device(_) => "try again with `--device cpu`".to_owned(),
             Self::NotFiniteOutput { .. } => "use smaller coefficients".to_owned(),
             Self::NoWeights { .. } => "choose a merging method, or export the recipe instead".to_owned(),
-            Self::NameTwice { .. } => "name it: --expert NAME=DIR (`base` is the base's)".to_owned(),
+            Self::NameTwice { .. } => "give one of them another name, NAME=PLACE; `base` is the base's".to_owned(),
             Self::Memory { .. } => {
                 "the largest tensor must fit, and all of the model for some methods: raise --memory".to_owned()
             }

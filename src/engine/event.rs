@@ -108,6 +108,8 @@ pub enum Event {
         run: RunId,
         error: String,
         hint: String,
+        /// Whether what was asked for is wrong, not what came of it.
+        input: bool,
     },
     Cancelled {
         run: RunId,

@@ -100,8 +100,9 @@ impl Execution {
         Self { run, job, cancel, enough, stage: Stage::Waiting }
     }
 
-    /// Starts over, for instance on another device.
+    /// Starts over, for instance on another device. Who had seen enough of what was learned has got it in the job's parameters.
     pub fn restart(&mut self) {
+        self.enough.reset();
         self.stage = Stage::Waiting;
     }
 

@@ -80,7 +80,8 @@ impl Fusing {
     /// Whatever went wrong, in the method or with what it asked.
     pub fn step(&mut self, run: RunId, bench: &mut Bench<'_>) -> Result<Option<Fused>, EngineError> {
         self.look();
-        loop {
+        let until = Instant::now() + TURN;
+        while Instant::now() < until {
             match self.messages.recv_timeout(TURN) {
                 Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
                 Ok(Message::News(News::Settled { param, value })) => self.settled.push((param, value)),
@@ -103,6 +104,7 @@ impl Fusing {
                 }
             }
         }
+        Ok(None)
     }
 }
 

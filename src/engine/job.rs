@@ -19,6 +19,9 @@ pub struct Recipe {
 /// What marks results of methods that adapted to test inputs.
 pub const TRANSDUCTIVE: &str = "transductive";
 
+/// What marks results on the images that the method has learned from.
+pub const FITTED: &str = "fitted to this split";
+
 impl Recipe {
     /// Whether a task's expert is among those that are combined; it has the task's name.
     #[must_use]
@@ -30,6 +33,13 @@ impl Recipe {
     #[must_use]
     pub fn is_transductive(&self) -> bool {
         find(&self.method).is_ok_and(|method| method.is_transductive(&self.params))
+    }
+
+    /// Whether its method learns from images of this split, test inputs apart: what it is worth there is not what it is worth on
+    /// others.
+    #[must_use]
+    pub fn is_fitted_to(&self, split: Split) -> bool {
+        split == Split::Validation && find(&self.method).is_ok_and(|method| method.looks_at_validation(&self.params))
     }
 }
 

@@ -176,15 +176,14 @@ impl Worker {
             (self.sink)(Event::Cancelled { run });
             return Verdict::Over;
         }
-        let by_device = matches!(error, EngineError::Panic(_) | EngineError::Device(_));
-        if by_device && self.device.is_gpu {
+        if error.is_by_device() && self.device.is_gpu {
             let reason = format!("{} failed: {error}", self.device.name);
             (self.sink)(Event::Log { run, level: "warn".into(), text: format!("{reason}; starting again on the CPU") });
             self.switch(OpenDevice::cpu(), Some(reason));
             execution.restart();
             return Verdict::TryAgain;
         }
-        (self.sink)(Event::Failed { run, hint: error.hint(), error: error.to_string() });
+        (self.sink)(Event::Failed { run, hint: error.hint(), error: error.to_string(), input: error.is_input() });
         Verdict::Over
     }
 

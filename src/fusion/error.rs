@@ -38,6 +38,16 @@ pub enum FusionError {
 }
 
 impl FusionError {
+    /// Whether what was asked for is wrong, not what came of it.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Data { .. } | Self::NotFinite { .. } | Self::Cancelled(_) => false,
+            Self::Weights(error) => error.is_input(),
+            _ => true,
+        }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {

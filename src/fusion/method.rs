@@ -17,6 +17,8 @@ pub enum Family {
     Mixing,
     /// Every task keeps a model of its own, all of them in less room than the experts take: [`Fused::PerTask`].
     Compression,
+    /// The weights are combined into one model, whose features are corrected task by task: [`Fused::PerTask`] too.
+    Correction,
 }
 
 impl Family {
@@ -27,16 +29,17 @@ impl Family {
             Self::Merging => "Merging",
             Self::Mixing => "Mixing",
             Self::Compression => "Compression",
+            Self::Correction => "Correction",
         }
     }
 
     /// Every family, in the order of lists.
-    pub const ALL: [Self; 4] = [Self::Ensemble, Self::Merging, Self::Compression, Self::Mixing];
+    pub const ALL: [Self; 5] = [Self::Ensemble, Self::Merging, Self::Compression, Self::Correction, Self::Mixing];
 
     /// What has to be known of all its methods; empty where nothing has.
     #[must_use]
     pub fn note(self) -> &'static str {
-        if self == Self::Compression { PER_TASK } else { "" }
+        if matches!(self, Self::Compression | Self::Correction) { PER_TASK } else { "" }
     }
 }
 
@@ -105,13 +108,13 @@ impl Method {
     /// Whether the result is one model per task, so that the task must be known at test time.
     #[must_use]
     pub fn is_per_task(&self) -> bool {
-        self.family == Family::Compression
+        matches!(self.family, Family::Compression | Family::Correction)
     }
 
     /// Whether the result is weights that other programs can run: a model, or one for each task.
     #[must_use]
     pub fn gives_weights(&self) -> bool {
-        !matches!(self.family, Family::Ensemble | Family::Mixing)
+        matches!(self.family, Family::Merging | Family::Compression)
     }
 
     /// Runs the method on a pool that it can run on.
@@ -136,6 +139,13 @@ impl Method {
     pub fn is_transductive(&self, params: &ParamSet) -> bool {
         let test = |value: &Value| matches!(value, Value::Text(data) if data == "test");
         self.needs.data != Examples::None && params.get("data").is_some_and(test)
+    }
+
+    /// Whether the method, so set, looks at images of the validation split: unless it looks at test inputs, every method does that
+    /// looks at data.
+    #[must_use]
+    pub fn looks_at_validation(&self, params: &ParamSet) -> bool {
+        self.needs.data != Examples::None && !self.is_transductive(params)
     }
 
     /// Names the method in an error about one of its parameters.

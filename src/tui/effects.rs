@@ -124,7 +124,7 @@ impl Outside for Hands {
                 Some(engine) => engine.submit(run, job),
                 None => {
                     let (error, hint) = ("the engine is not running".to_owned(), "restart fusebench".to_owned());
-                    let _ = self.messages.send(Msg::Engine(Event::Failed { run, error, hint }));
+                    let _ = self.messages.send(Msg::Engine(Event::Failed { run, error, hint, input: false }));
                 }
             },
             Effect::Cancel(run) => {

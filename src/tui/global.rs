@@ -33,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
     global("screen.history", &["5"], "History", "Go to History: every finished run", |m, fx| {
         screens::open(m, Screen::History, fx);
     }),
-    global("screen.inspect", &["6"], "Inspect", "Go to Inspect: how the experts lie to each other", |m, fx| {
+    global("screen.inspect", &["6"], "Inspect", "Go to Inspect: how the experts' changes relate", |m, fx| {
         screens::open(m, Screen::Inspect, fx);
     }),
     global("screen.help", &["7"], "Help", "Go to Help: how to begin, all commands", |m, fx| {

@@ -46,6 +46,21 @@ const PICKLE_HINT: &str = "convert it: python -c \"import sys, torch, safetensor
     pytorch_model.bin model.safetensors";
 
 impl WeightsError {
+    /// Whether what was given is wrong: it is not there, or something else than a model. What is damaged was meant.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Folder { .. }
+            | Self::Exists { .. }
+            | Self::Pickle { .. }
+            | Self::Adapter { .. }
+            | Self::NotCached { .. }
+            | Self::Shape { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {

@@ -22,6 +22,14 @@ fn unknown_names_come_with_suggestions() {
     refuses(&["methods", "tiess"], &["unknown method `tiess`, did you mean `ties`?", "hint: "]);
     refuses(&["presets", "slerpp"], &["did you mean `slerp`?"]);
     refuses(&["man", "rum"], &["there is no command `rum`", "did you mean `run`?"]);
+    refuses(
+        &["run", "ties", "--experts", "mnist,emoji,mnist"],
+        &["`mnist` stands twice", "where: --experts mnist,emoji,mnist"],
+    );
+    refuses(
+        &["run", "ties", "--unseen", "mnist,fashoin"],
+        &["no task `fashoin` in this zoo, did you mean `fashion`?", "where: --unseen mnist,fashoin"],
+    );
     refuses(&["rum"], &["unrecognized subcommand 'rum'", "run"]);
 }
 
@@ -78,6 +86,10 @@ fn a_missing_zoo_is_named() {
     refuses(&["tasks", "--zoo", "/nonexistent/zoo"], &["where: /nonexistent/zoo", "hint: "]);
     refuses(&["run", "ties", "--limit", "8", "--zoo", "/nonexistent/zoo"], &["where: /nonexistent/zoo"]);
     refuses(&["zoo", "train", "--data", "/nonexistent/zoo", "--out", "/nonexistent/out"], &["where: /nonexistent/zoo"]);
+    refuses(
+        &["zoo", "add", "/nonexistent/tasks", "--out", "/nonexistent/out"],
+        &["where: /nonexistent/tasks", "hint: "],
+    );
     let empty = tempfile::tempdir().unwrap();
     let options = empty.path().join("options.json");
     let out = empty.path().join("out");

@@ -62,9 +62,9 @@ fn a_checkpoint_is_shown_as_text_and_as_json() {
     assert!((found["tensors"][0]["norm"].as_f64().unwrap() - expected).abs() < 1e-9, "{}", found["tensors"][0]);
     assert_eq!(found["tensors"][0]["nan"], 0);
     let wrong = run(&["inspect", &base, "--filter", "nothing"]);
-    assert!(wrong.code == 1 && wrong.stderr.contains("hint: "), "{}", wrong.stderr);
+    assert!(wrong.code == 2 && wrong.stderr.contains("hint: "), "{}", wrong.stderr);
     let missing = run(&["inspect", "no/such"]);
-    assert!(missing.code == 1 && missing.stderr.contains("no/such"), "{}", missing.stderr);
+    assert!(missing.code == 2 && missing.stderr.contains("no/such"), "{}", missing.stderr);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn warnings_fail_only_when_asked_to() {
     assert_eq!(run(&args).code, 1);
     assert_eq!(run(&["diff", &base]).code, 2);
     let same_name = run(&["diff", &base, &a, &a]);
-    assert!(same_name.code == 1 && same_name.stderr.contains("two models are called `a`"), "{}", same_name.stderr);
+    assert!(same_name.code == 2 && same_name.stderr.contains("two models are called `a`"), "{}", same_name.stderr);
 }
 
 /// Real models (see ../shared/data/README.md), where that folder is there: two versions trained anew, with the same tensors,

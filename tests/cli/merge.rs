@@ -116,7 +116,7 @@ fn merging_reports_and_can_be_reproduced() {
     // A parent that has moved has to be named.
     fs::rename(folder.path().join("b"), folder.path().join("moved")).unwrap();
     let lost = run(&["reproduce", out.to_str().unwrap()]);
-    assert_eq!(lost.code, 1, "{}", lost.stdout);
+    assert_eq!(lost.code, 2, "{}", lost.stdout);
     let moved = format!("second={}", folder.path().join("moved").display());
     let found = run(&["reproduce", out.join("model.safetensors").to_str().unwrap(), "--expert", &moved]);
     assert_eq!(found.code, 0, "{} {}", found.stdout, found.stderr);
@@ -166,9 +166,9 @@ fn what_is_wrong_is_said_with_the_exit_code_for_input() {
     let (code, text) = bad("ties", &["--set", "densty=0.2"]);
     assert!(code == 2 && text.contains("did you mean `density`?"), "{text}");
     let (code, text) = bad("ties", &["--expert", "no/such"]);
-    assert!(code == 1 && text.contains("no/such"), "{text}");
+    assert!(code == 2 && text.contains("no/such"), "{text}");
     let (code, text) = bad("ties", &["--memory", "1MB"]);
-    assert!(code == 1 && text.contains("are needed at least"), "{text}");
+    assert!(code == 2 && text.contains("are needed at least"), "{text}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_target_in_the_way_is_not_touched() {
     fs::create_dir(&call.out).unwrap();
     fs::write(call.out.join("mine.txt"), "precious").unwrap();
     let run = run(&call.args());
-    assert_eq!(run.code, 1);
+    assert_eq!(run.code, 2);
     assert!(run.stderr.contains("exists already") && run.stderr.contains("hint: "), "{}", run.stderr);
     assert_eq!(entries(&call.out), ["mine.txt"]);
 }

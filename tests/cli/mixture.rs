@@ -197,6 +197,6 @@ fn models_that_are_not_built_so_are_refused() {
     write_safetensors(&path, &StateDict::new(vec![tensor]), &BTreeMap::new()).unwrap();
     let recipe = "[[merge]]\nmethod = \"passthrough\"\nmodels = [{ model = \"other\" }]\nmixture = { copies = 2 }\n";
     fs::write(at.join("m.toml"), recipe).unwrap();
-    let said = within(at, &["merge", "m.toml", "--out", "bad"], 1);
+    let said = within(at, &["merge", "m.toml", "--out", "bad"], 2);
     assert!(said.contains("no `mlp.gate_proj.weight`") && said.contains("Llama and Mistral"), "{said}");
 }

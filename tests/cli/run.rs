@@ -107,6 +107,15 @@ fn tasks_without_an_expert_are_averaged_apart() {
 }
 
 #[test]
+fn experts_of_unseen_tasks_are_left_out() {
+    let run =
+        |choice: &[&str]| without_costs(json(&[&["run", "simple_average", "--limit", "8", "--json"], choice].concat()));
+    let left = run(&["--unseen", "mnist,fashion"]);
+    assert!(left["mnist"]["seen"] == false && left["letters"]["seen"] == true, "{left}");
+    assert_eq!(left, run(&["--experts", "letters,emoji,optdigits,animals,scripts,clipart"]));
+}
+
+#[test]
 fn settings_change_the_result_and_the_same_settings_repeat_it() {
     let run = |setting| without_costs(json(&["run", "task_arithmetic", "--limit", "16", "--json", "--set", setting]));
     let (none, again, full) = (run("scaling=0"), run("task_arithmetic.scaling=0.0"), run("method.params.scaling = 1"));

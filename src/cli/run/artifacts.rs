@@ -30,7 +30,7 @@ pub fn write(folder: &Path, plan: &Plan, zoo: &Zoo, outcomes: &[Outcome], json: 
     report.push(b'\n');
     save(&folder.join("report.json"), &report)?;
     save(&folder.join("results.csv"), csv(plan, zoo, outcomes).as_bytes())?;
-    save(&folder.join("recipe.toml"), recipe(outcomes)?.as_bytes())?;
+    save(&folder.join("recipe.toml"), recipe(plan, outcomes)?.as_bytes())?;
     match (&plan.sweep, outcomes) {
         (Some(_), _) => draw(folder, "sweep", |path| charts::lines(&lines(plan, zoo, outcomes), path))?,
         (None, [outcome]) => draw(folder, "bars", |path| charts::bars(&bars(zoo, outcome), path))?,
@@ -54,10 +54,19 @@ fn draw(folder: &Path, name: &str, draw: impl Fn(&Path) -> Result<(), ChartError
     Ok(())
 }
 
-/// The recipe that was run; of a sweep, the best one.
-fn recipe(outcomes: &[Outcome]) -> Result<String, CliError> {
-    let best = super::report::best(outcomes).ok_or_else(|| CliError::failure("nothing was run"))?;
-    Ok(Preset::from_job(&best.job)?.to_toml())
+/// The recipe that was run; of a sweep, the best one. What it takes beside a recipe to make several runs of it stands above.
+fn recipe(plan: &Plan, outcomes: &[Outcome]) -> Result<String, CliError> {
+    let chosen = if plan.sweep.is_some() { super::report::best(outcomes) } else { outcomes.first() };
+    let chosen = chosen.ok_or_else(|| CliError::failure("nothing was run"))?;
+    let more = if !plan.seeds.is_empty() {
+        format!("# fusebench run recipe.toml --seeds {}\n", plan.seeds.len())
+    } else if !plan.corruptions.is_empty() {
+        let kinds: Vec<String> = plan.corruptions.iter().map(ToString::to_string).collect();
+        format!("# fusebench run recipe.toml --corrupt {}\n", kinds.join(","))
+    } else {
+        String::new()
+    };
+    Ok(more + &Preset::from_job(&chosen.job)?.to_toml())
 }
 
 /// One row a task, or a value and a task; below them the averages, where seen and unseen tasks have their own.

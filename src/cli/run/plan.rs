@@ -4,7 +4,7 @@ use crate::cli::args::Run;
 use crate::cli::error::CliError;
 use crate::engine::{Job, Preset};
 use crate::fusion::METHODS;
-use crate::params::{ParamError, Value};
+use crate::params::{ParamError, Value, closest};
 use crate::tasks::Corruption;
 use crate::tasks::corruption::{CorruptionError, Kind};
 use crate::zoo::Zoo;
@@ -33,7 +33,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn read(args: &Run) -> Result<Self, CliError> {
+    pub fn read(args: &Run, zoo: &Zoo) -> Result<Self, CliError> {
         let mut preset = Preset::resolve(&args.preset)?;
         for setting in &args.set {
             let (name, value) = assignment("--set", "PARAM=VALUE", setting)?;
@@ -41,7 +41,15 @@ impl Plan {
             preset.set(name, value).map_err(|error| refused(&preset, "--set", setting, &error))?;
         }
         if !args.experts.is_empty() {
+            if let Some(twice) = twice(&args.experts) {
+                return Err(CliError::input(format!("`{twice}` stands twice"))
+                    .at(format!("--experts {}", args.experts.join(",")))
+                    .hint("name every expert once"));
+            }
             preset.set_experts(&args.experts);
+        }
+        if !args.unseen.is_empty() {
+            preset.set_experts(&all_but(&args.unseen, &preset, zoo)?);
         }
         if let Some(split) = args.split {
             preset.set_split(split.into());
@@ -141,10 +149,35 @@ fn seeds(preset: &Preset, count: u16) -> Result<Vec<u64>, CliError> {
     Ok((0..u64::from(count)).map(|at| first + at).collect())
 }
 
+/// The first name that was there before.
+fn twice(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name)
+}
+
+/// The experts that are combined otherwise, without those of the tasks that are to be unseen.
+fn all_but(unseen: &[String], preset: &Preset, zoo: &Zoo) -> Result<Vec<String>, CliError> {
+    let place = || format!("--unseen {}", unseen.join(","));
+    if let Some(unknown) = unseen.iter().find(|name| zoo.own_experts().all(|known| known != *name)) {
+        let suggestion = closest(unknown, zoo.own_experts());
+        let suggestion = suggestion.map_or_else(String::new, |known| format!(", did you mean `{known}`?"));
+        return Err(CliError::input(format!("no task `{unknown}` in this zoo{suggestion}"))
+            .at(place())
+            .hint("`fusebench tasks` lists them"));
+    }
+    let mut left = preset.experts().unwrap_or_else(|| zoo.own_experts().map(str::to_owned).collect());
+    left.retain(|name| !unseen.contains(name));
+    if left.is_empty() {
+        return Err(CliError::input("no expert is left to combine").at(place()).hint("leave some tasks seen"));
+    }
+    Ok(left)
+}
+
 /// Another preset, with the experts of the first unless it names its own and the command line none.
 fn against(name: &str, args: &Run, first: &Preset) -> Result<Preset, CliError> {
     let mut preset = Preset::resolve(name)?;
-    if let Some(experts) = first.experts().filter(|_| preset.experts().is_none() || !args.experts.is_empty()) {
+    if let Some(experts) =
+        first.experts().filter(|_| preset.experts().is_none() || !args.experts.is_empty() || !args.unseen.is_empty())
+    {
         preset.set_experts(&experts);
     }
     Ok(preset)

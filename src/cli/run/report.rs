@@ -25,19 +25,10 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
         json.insert(task.task.clone(), entry);
     }
     json.insert("average".to_owned(), average_json(zoo, report));
-    let mut about = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "zoo": zoo.fingerprint(),
-        "recipe": job.recipe,
-        "transductive": job.recipe.is_transductive(),
-        "split": report.split,
-        "corruption": report.corruption,
-        "limit": job.limit,
-        "complete": report.complete,
-        "device": report.device,
-        "seconds": { "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds },
-        "memory": { "fuse": report.fuse_memory },
-    });
+    let mut about = about(zoo, outcome, std::slice::from_ref(outcome));
+    about["corruption"] = json!(report.corruption);
+    about["seconds"] = json!({ "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds });
+    about["memory"] = json!({ "fuse": report.fuse_memory });
     if let Some(mixture) = &report.mixture {
         about["mixture"] = mixture_json(mixture);
     }
@@ -46,6 +37,34 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
     }
     json.insert("fusebench".to_owned(), about);
     Json::Object(json)
+}
+
+/// What it takes to know what the numbers are of: of one outcome, with the warnings of all.
+pub fn about(zoo: &Zoo, outcome: &Outcome, all: &[Outcome]) -> Json {
+    let Outcome { job, report, .. } = outcome;
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "zoo": zoo.fingerprint(),
+        "recipe": job.recipe,
+        "transductive": job.recipe.is_transductive(),
+        "fitted": job.recipe.is_fitted_to(report.split),
+        "split": report.split,
+        "limit": job.limit,
+        "complete": report.complete,
+        "device": report.device,
+        "warnings": warnings(all),
+    })
+}
+
+/// What was not as it should be, everything once.
+pub fn warnings(outcomes: &[Outcome]) -> Vec<&str> {
+    let mut found: Vec<&str> = Vec::new();
+    for warning in outcomes.iter().flat_map(|outcome| &outcome.warnings) {
+        if !found.contains(&warning.as_str()) {
+            found.push(warning);
+        }
+    }
+    found
 }
 
 /// The mean over all tasks, and below it those over seen and unseen ones, where there are both.
@@ -122,17 +141,9 @@ pub fn sweep(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> Result<Json, Cli
             "base": reference.map(|reference| reference.base),
             "expert": reference.map(|reference| reference.expert),
         },
-        "fusebench": {
-            "version": env!("CARGO_PKG_VERSION"),
-            "zoo": zoo.fingerprint(),
-            "parameter": sweep.name,
-            "recipe": best.job.recipe,
-            "split": best.report.split,
-            "limit": best.job.limit,
-            "complete": best.report.complete,
-            "device": best.report.device,
-        },
+        "fusebench": about(zoo, best, outcomes),
     });
+    json["fusebench"]["parameter"] = json!(sweep.name);
     if let Some(models) = &best.report.per_task {
         json["fusebench"]["per_task"] = per_task_json(models);
     }

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::averages::{Reference, named};
+use super::report::about;
 use crate::cli::output::Columns;
 use crate::engine::Report;
 use crate::zoo::Zoo;
@@ -25,24 +26,15 @@ pub fn json(zoo: &Zoo, outcomes: &[Outcome]) -> Json {
             "tasks": tasks.collect::<Map<_, _>>(),
         })
     };
-    let Some(Outcome { job, report, .. }) = outcomes.first() else { return Json::Null };
-    let reference = Reference::of(zoo, report);
+    let Some(first) = outcomes.first() else { return Json::Null };
+    let reference = Reference::of(zoo, &first.report);
     json!({
         "robustness": outcomes.iter().map(entry).collect::<Vec<_>>(),
         "average": {
             "base": reference.map(|reference| reference.base),
             "expert": reference.map(|reference| reference.expert),
         },
-        "fusebench": {
-            "version": env!("CARGO_PKG_VERSION"),
-            "zoo": zoo.fingerprint(),
-            "recipe": job.recipe,
-            "transductive": job.recipe.is_transductive(),
-            "split": report.split,
-            "limit": job.limit,
-            "complete": report.complete,
-            "device": report.device,
-        },
+        "fusebench": about(zoo, first, outcomes),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::averages::{Reference, named};
+use super::report::about;
 use crate::cli::output::Columns;
 use crate::zoo::Zoo;
 use serde_json::{Map, Value as Json, json};
@@ -67,20 +68,11 @@ pub fn json(zoo: &Zoo, outcomes: &[Outcome]) -> Json {
             "tasks": tasks.collect::<Map<_, _>>(),
         })
     };
-    let Some(Outcome { job, report, .. }) = outcomes.first() else { return Json::Null };
+    let Some(first) = outcomes.first() else { return Json::Null };
     json!({
         "seeds": outcomes.iter().map(entry).collect::<Vec<_>>(),
         "spread": spreads(outcomes).into_iter().map(|(name, spread)| (name, spread.json())).collect::<Map<_, _>>(),
-        "fusebench": {
-            "version": env!("CARGO_PKG_VERSION"),
-            "zoo": zoo.fingerprint(),
-            "recipe": job.recipe,
-            "transductive": job.recipe.is_transductive(),
-            "split": report.split,
-            "limit": job.limit,
-            "complete": report.complete,
-            "device": report.device,
-        },
+        "fusebench": about(zoo, first, outcomes),
     })
 }
 

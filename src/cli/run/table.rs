@@ -3,12 +3,12 @@
 use super::averages::{self, Reference, averages, named};
 use super::plan::{Plan, Sweep};
 use super::report::best;
-use super::{Outcome, against, robustness, seeds};
+use super::{Outcome, against, report, robustness, seeds};
 use crate::cli::output::Columns;
-use crate::engine::{Report, TRANSDUCTIVE};
+use crate::engine::{FITTED, Report, TRANSDUCTIVE};
 use crate::fusion;
 use crate::tasks::{Split, metrics};
-use crate::text::bytes;
+use crate::text::{bytes, printable};
 use crate::zoo::Zoo;
 use std::fmt::Write;
 
@@ -105,8 +105,13 @@ pub fn recipe_line(outcome: &Outcome) -> String {
     let Ok(method) = fusion::find(&recipe.method) else { return recipe.method.clone() };
     let shown = method.specs.iter().filter(|spec| !spec.advanced);
     let values = shown.filter_map(|spec| Some(format!(", {} = {}", spec.label(), recipe.params.get(spec.name)?)));
-    let mark =
-        if recipe.is_transductive() { format!(" ({TRANSDUCTIVE}: it adapted to test inputs)") } else { String::new() };
+    let mark = if recipe.is_transductive() {
+        format!(" ({TRANSDUCTIVE}: it adapted to test inputs)")
+    } else if recipe.is_fitted_to(outcome.report.split) {
+        format!(" ({FITTED})")
+    } else {
+        String::new()
+    };
     format!("{}{}{mark}", method.name, values.collect::<String>())
 }
 
@@ -118,6 +123,9 @@ pub fn on(report: &Report) -> String {
 
 fn footer(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
+    for warning in report::warnings(outcomes) {
+        let _ = writeln!(text, "warning: {}", printable(warning));
+    }
     if outcomes.iter().any(|outcome| !outcome.report.complete) {
         text.push_str("note: only a part of the split was evaluated; base and expert are of the whole split\n");
     }

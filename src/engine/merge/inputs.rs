@@ -229,16 +229,36 @@ pub(in crate::engine) fn open_all(
     experts: &[String],
 ) -> Result<(Option<Input>, Vec<Input>), EngineError> {
     let base = base.map(|given| open("base".to_owned(), given, None)).transpose()?;
-    let expert = |text: &String| {
-        let (name, given) = named(text);
-        open(name, &given, base.as_ref())
-    };
-    let experts: Vec<Input> = experts.iter().map(expert).collect::<Result<_, _>>()?;
-    let mut seen = HashSet::from(["base"]);
-    if let Some(twice) = experts.iter().find(|expert| !seen.insert(expert.name.as_str())) {
-        return Err(EngineError::NameTwice { name: twice.name.clone() });
-    }
+    let names = distinct(experts, base.is_some())?;
+    let experts = names.into_iter().map(|(name, given)| open(name, &given, base.as_ref()));
+    let experts: Vec<Input> = experts.collect::<Result<_, _>>()?;
     Ok((base, experts))
+}
+
+/// Names and places of experts. Of names that are made of places, those that are taken get more of their place: `run2-last` for
+/// the second of `run1/last` and `run2/last`.
+fn distinct(experts: &[String], has_base: bool) -> Result<Vec<(String, String)>, EngineError> {
+    let mut found: Vec<(String, String)> = Vec::with_capacity(experts.len());
+    for text in experts {
+        let (mut name, given) = named(text);
+        let is_taken = |name: &str| (has_base && name == "base") || found.iter().any(|(known, _)| known == name);
+        if is_taken(&name) {
+            // Somebody has chosen this name, or has given one model twice.
+            if given != *text || found.iter().any(|(_, known)| *known == given) {
+                return Err(EngineError::NameTwice { name });
+            }
+            let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+            let longer = (0..parts.len().saturating_sub(1)).rev().map(|first| {
+                let before: Vec<&str> = parts[first..parts.len() - 1].to_vec();
+                format!("{}-{name}", before.join("-"))
+            });
+            let numbered = (2..).map(|number| format!("{name}-{number}"));
+            let free = longer.chain(numbered).find(|name| !is_taken(name));
+            name = free.unwrap_or(name);
+        }
+        found.push((name, given));
+    }
+    Ok(found)
 }
 
 /// Opens a model, `MODEL+ADAPTER`, or an adapter alone: over the base of the merge, else over the model that it names.
@@ -294,6 +314,24 @@ fn named(text: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_are_taken_get_more_of_their_place() {
+        let names = |experts: &[&str], has_base| {
+            let experts: Vec<String> = experts.iter().map(|text| (*text).to_owned()).collect();
+            distinct(&experts, has_base).map(|found| found.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            names(&["run1/last", "run2/last", "a/run2/last"], true).unwrap(),
+            ["last", "run2-last", "a-run2-last"]
+        );
+        assert_eq!(names(&["org/base", "org/math"], false).unwrap(), ["base", "math"]);
+        assert_eq!(names(&["org/base", "org/math"], true).unwrap(), ["org-base", "math"]);
+        assert_eq!(names(&["x/last", "y-last=z", "y/last"], true).unwrap(), ["last", "y-last", "last-2"]);
+        for twice in [["a/x", "a/x"], ["x=a/1", "x=a/2"], ["base=a", "b"]] {
+            assert!(matches!(names(&twice, true), Err(EngineError::NameTwice { .. })), "{twice:?}");
+        }
+    }
 
     #[test]
     fn experts_are_named_by_hand_or_after_their_place() {

@@ -17,11 +17,16 @@ impl Builtin {
         self.name.rsplit('/').next().unwrap_or(self.name)
     }
 
-    /// The first line of the comment that opens the file: what the preset is for.
+    /// The first sentence of the comment that opens the file: what the preset is for.
     #[must_use]
-    pub fn title(&self) -> &'static str {
-        let comment = self.text.lines().find(|line| line.starts_with("# "));
-        comment.map_or("", |line| line.trim_start_matches("# "))
+    pub fn title(&self) -> String {
+        let lines = self.text.lines().skip_while(|line| !line.starts_with("# "));
+        let lines: Vec<&str> = lines.map_while(|line| line.strip_prefix("# ")).collect();
+        let paragraph = lines.join(" ");
+        match paragraph.find(". ") {
+            Some(end) => paragraph[..=end].to_owned(),
+            None => paragraph,
+        }
     }
 }
 
@@ -106,7 +111,7 @@ builtin! {
     "compression/randes"
     "compression/bitdelta"
     "compression/magnitude_diff_pruning"
-    "compression/surgery"
+    "correction/surgery"
     "mixing/smile"
     "mixing/wemoe"
     "mixing/e_wemoe"

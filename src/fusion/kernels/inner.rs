@@ -1,6 +1,6 @@
 //! Methods that go on from what another method merges.
 
-use crate::fusion::{Context, Fused, FusionError, Method, News, Pool, find};
+use crate::fusion::{Context, Examples, Fused, FusionError, Method, News, Pool, find};
 use crate::params::{ParamSet, Value};
 use crate::weights::StateDict;
 
@@ -24,6 +24,11 @@ pub(in crate::fusion) fn merged(
     let method = find(id).map_err(|error| unusable(format!("`inner`: {error}")))?;
     if method.id == outer.id {
         return Err(unusable("it cannot follow itself; `inner` must name another method".to_owned()));
+    }
+    if method.needs.data != Examples::None && cx.data.is_none() {
+        let reason =
+            format!("{} looks at data, and {} has none to give it: choose another `inner`", method.name, outer.name);
+        return Err(unusable(reason));
     }
     let mut set = ParamSet::defaults(method.specs);
     let (name, value) = given;

@@ -13,6 +13,8 @@ pub(in crate::fusion) struct Training {
     pub steps: usize,
     /// Learning rate of Adam at the beginning; it falls to a tenth along a cosine.
     pub rate: f64,
+    /// Steps that it takes to fall; where it stays then.
+    pub fall: usize,
     pub draw: Draw,
 }
 
@@ -164,7 +166,7 @@ impl Networks {
     ) -> Result<usize, FusionError> {
         let mut numbers = self.numbers();
         // To a tenth along a cosine.
-        let share = |step: usize| (std::f64::consts::PI * step as f64 / training.steps as f64).cos();
+        let share = |step: usize| (std::f64::consts::PI * (step as f64 / training.fall.max(1) as f64).min(1.0)).cos();
         let rate = |step: usize| training.rate * (0.55 + 0.45 * share(step));
         cx.phase("adapt", training.steps, "steps");
         let mut hill = Scalarisation { networks: self, training, shown, space, data, losses: Vec::new() };

@@ -18,9 +18,9 @@ pub static METHOD: Method = Method {
     id: "dawe",
     name: "DAWE",
     family: Family::Mixing,
-    formula: "θ(x) = θ₀ + Σ λᵢ(φ(x)) τᵢ in linear layers, φ(x): the merged model's own features of the image",
-    summary: "Looks at the features that plain task arithmetic has of an image, and says which coefficients the model that \
-              answers for it is merged with. Trained without labels, on inputs of all tasks.",
+    formula: "θ(x) = θ₀ + Σ λᵢ(φ(x)) τᵢ in linear layers, φ(x): the base's features of the image",
+    summary: "Looks at the features that the base, norms and embeddings merged, has of an image, and says which coefficients the \
+              model that answers for it is merged with. Trained without labels, on inputs of all tasks.",
     reference: "github.com/tanganke/fusion_bench",
     specs: Params::SPECS,
     needs: Needs { base: true, min_models: 1, max_models: None, data: Examples::Inputs },

@@ -55,7 +55,7 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let fisher = pool.experts().iter().map(|(task, expert)| data.slopes(task, expert, what, draw, cx));
     let fisher = fisher.collect::<Result<Vec<_>, _>>()?;
     if params.normalize {
-        shares.iter_mut().zip(&fisher).for_each(|(share, fisher)| *share /= norm(fisher) + NORM_FLOOR);
+        shares.iter_mut().zip(&fisher).for_each(|(share, fisher)| *share /= norm(fisher, &exclude) + NORM_FLOOR);
         let sum: f64 = shares.iter().sum();
         // Only the shares' ratios count, but for the floor.
         for share in &mut shares {
@@ -69,9 +69,10 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
 /// FusionBench's, so that an expert with a zero matrix does not take all.
 const NORM_FLOOR: f64 = 1e-6;
 
-/// The Euclidean length of the whole diagonal.
-fn norm(fisher: &StateDict) -> f64 {
-    let values = fisher.tensors().iter().filter_map(|tensor| tensor.values()).flatten();
+/// The Euclidean length of the diagonal, of all tensors that are merged.
+fn norm(fisher: &StateDict, exclude: &Patterns) -> f64 {
+    let merged = fisher.tensors().iter().filter(|tensor| !exclude.matches(&tensor.name));
+    let values = merged.filter_map(|tensor| tensor.values()).flatten();
     values.map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
 }
 

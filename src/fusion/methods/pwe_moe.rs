@@ -5,7 +5,7 @@ use crate::fusion::kernels::experts::{ATTENTION, FEED_FORWARD, within};
 use crate::fusion::kernels::preference::{Networks, Training};
 use crate::fusion::kernels::space::Space;
 use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
-use crate::params::{ParamSet, PerModel, choice, float, int, per_model, seed};
+use crate::params::{ParamSet, PerModel, Value, choice, float, int, per_model, seed};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ crate::params! {
     steps: usize = int(200, 0, 8000, 50).at_least(0.0).up_to(1e6).costly();
     /// Learning rate of Adam; falls to a tenth along a cosine.
     rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
+    /// Steps over which the rate falls, where that are others than all of them: a run that was stopped early has them here.
+    fall: usize = int(0, 0, 8000, 50).at_least(0.0).up_to(1e6).costly().advanced();
     /// Every coefficient before the first step, and for good where preferences do not reach.
     init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ").costly();
     /// What preferences reach: the feed-forward networks, the attention, or both.
@@ -59,7 +61,8 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
             networks
         }
         None => {
-            let Params { rate, init, router_layers, samples, batch, seed, .. } = params;
+            let Params { steps, rate, init, router_layers, samples, batch, seed, .. } = params;
+            let fall = falls_over(&params);
             let groups = pool.groups();
             let known = space.rows.iter().any(|row| part(&row.info.name, &params.parts).is_some());
             // Models whose parts have other names: each block as a whole.
@@ -67,10 +70,13 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
             let place = |name| if known { part(name, &params.parts) } else { block(name) };
             let mut networks = Networks::new(&space, router_layers, init, seed, place);
             let draw = Draw { shown: Shown::Validation, samples, batch, seed };
-            let training = Training { steps: params.steps, rate, draw };
+            let training = Training { steps, rate, fall, draw };
             let done = networks.train(&METHOD, &training, &preference, &space, data, cx)?;
             let networks = Arc::new(networks);
-            let learned = Params { steps: done, ..params.clone() };
+            if done < steps {
+                cx.tell(News::Settled { param: "fall", value: Value::Int(fall as i64) });
+            }
+            let learned = Params { steps: done, fall, ..params.clone() };
             data.keep(key(&learned, pool), Arc::clone(&networks) as Arc<dyn Any + Send + Sync>);
             networks
         }
@@ -78,10 +84,14 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     Ok(Fused::Linear(space.plan(&networks.table(&preference))))
 }
 
+fn falls_over(params: &Params) -> usize {
+    if params.fall == 0 { params.steps } else { params.fall }
+}
+
 /// What the networks depend on: everything but the preference.
 fn key(params: &Params, pool: &Pool) -> [u8; 32] {
-    let Params { preference: _, steps, rate, init, parts, router_layers, batch, samples, seed } = params;
-    let params = (steps, rate, init, parts, router_layers, batch, samples);
+    let Params { preference: _, steps, rate, fall: _, init, parts, router_layers, batch, samples, seed } = params;
+    let params = (steps, rate, falls_over(params), init, parts, router_layers, batch, samples);
     learned_key("preference networks", *seed, &params, pool)
 }
 

@@ -30,7 +30,7 @@ crate::params! {
 pub static METHOD: Method = Method {
     id: "surgery",
     name: "Representation surgery",
-    family: Family::Compression,
+    family: Family::Correction,
     formula: "ẑ = z − U max(0, Dz) for each task, z the merged model's features, ẑ moved towards the expert's",
     summary: "Merges with another method, then learns for each task how the merged model's features differ from those of \
               the task's expert, and corrects them. No labels; a few hundred numbers a task. It must be known which task an \

@@ -141,7 +141,7 @@ fn a_method_gives_one_model_per_task_exactly_if_its_family_says_so() {
         let mut cx = Context::new(&cancel, &mut silent).with_data(&Pretended);
         let fused = method.run(&params(method, &[]), &pool, &mut cx).unwrap();
         assert_eq!(matches!(fused, Fused::PerTask(_)), method.is_per_task(), "{}", method.id);
-        assert_eq!(method.is_per_task(), method.family == Family::Compression);
+        assert_eq!(method.is_per_task(), matches!(method.family, Family::Compression | Family::Correction));
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Entry {
     /// Called after every change too, as a filter wants it; Escape then calls it with the text it began with.
     pub live: bool,
     pub before: String,
+    /// Whether what is typed first takes the place of all that is there.
+    pub replaces: bool,
 }
 
 impl Entry {
@@ -31,13 +33,29 @@ impl Entry {
     pub fn new(title: impl Into<String>, hint: impl Into<String>, text: impl Into<String>, done: Done) -> Self {
         let text = text.into();
         let (title, hint) = (title.into(), hint.into());
-        Self { title, hint, before: text.clone(), line: Line::new(text), error: None, done, live: false }
+        Self {
+            title,
+            hint,
+            before: text.clone(),
+            line: Line::new(text),
+            error: None,
+            done,
+            live: false,
+            replaces: false,
+        }
     }
 
     /// Calls `done` after every change.
     #[must_use]
     pub fn live(mut self) -> Self {
         self.live = true;
+        self
+    }
+
+    /// Typing begins anew, unless the cursor is moved or something deleted first.
+    #[must_use]
+    pub fn replacing(mut self) -> Self {
+        self.replaces = true;
         self
     }
 
@@ -52,6 +70,10 @@ impl Entry {
                 }
             },
             _ => {
+                let typed = matches!(chord.code, KeyCode::Char(_)) && chord.modifiers.is_empty();
+                if std::mem::take(&mut self.replaces) && typed {
+                    self.line = Line::default();
+                }
                 if self.line.key(chord) == Some(true) {
                     self.changed(model, fx);
                 }
@@ -61,6 +83,9 @@ impl Entry {
     }
 
     pub(super) fn paste(&mut self, text: &str, model: &mut Model, fx: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.replaces) {
+            self.line = Line::default();
+        }
         self.line.insert(text);
         self.changed(model, fx);
     }
@@ -85,7 +110,11 @@ impl Entry {
         };
         let field = row(0);
         let end = cx.print(field.x, field.y, field.width, cx.symbol("› ", "> "), cx.theme.accent);
-        self.line.view(Rect { x: end, width: field.right().saturating_sub(end), ..field }, cx.theme.text, cx);
+        self.line.view(
+            Rect { x: end, width: field.right().saturating_sub(end), ..field },
+            if self.replaces { cx.theme.selected } else { cx.theme.text },
+            cx,
+        );
         let below = row(1);
         if !below.is_empty() {
             let (text, style) = match &self.error {

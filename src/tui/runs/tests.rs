@@ -103,7 +103,7 @@ fn cancelling_is_shown_until_it_has_happened() {
 #[test]
 fn a_failure_keeps_its_words() {
     let (mut runs, run) = runs(JobKind::Preview);
-    let failed = Event::Failed { run, error: "out of memory".into(), hint: "use the CPU".into() };
+    let failed = Event::Failed { run, error: "out of memory".into(), hint: "use the CPU".into(), input: false };
     runs.apply(&failed, Duration::ZERO);
     let RunState::Failed { error, hint } = &runs.get(run).unwrap().state else { panic!("not failed") };
     assert_eq!((error.as_str(), hint.as_str()), ("out of memory", "use the CPU"));

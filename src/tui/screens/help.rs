@@ -13,7 +13,7 @@ use ratatui::layout::Rect;
 const LIST: &str = "help.screen";
 
 const INTRODUCTION: [&str; 11] = [
-    "fusebench combines fine-tuned neural networks into one, without training, and shows what that does to each task.",
+    "fusebench combines fine-tuned neural networks into one, and shows what that does to each task.",
     "",
     "1  Tune (2): choose a method with m, move its sliders with the arrow keys.",
     "2  The bars answer at once: an estimate with its 95 % interval, then the exact accuracy.",
@@ -22,7 +22,7 @@ const INTRODUCTION: [&str; 11] = [
     "5  Compare (4) tells which differences between runs are more than chance; History (5) keeps them all.",
     "6  Copy the recipe with y: `fusebench run` repeats it without a terminal.",
     "",
-    "Browse (1) shows the tasks' images and the checkpoints, Inspect (6) how the experts lie to each other and what is wrong.",
+    "Browse (1) shows the tasks' images and the checkpoints, Inspect (6) how the experts' changes relate and what is wrong.",
     "? shows the keys, : finds any command.",
 ];
 

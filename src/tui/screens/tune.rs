@@ -43,6 +43,8 @@ pub struct State {
     setting: Setting,
     /// What had been dialled in for other methods.
     kept: Vec<Setting>,
+    /// The experts that were combined by the last method that takes any number of them, where they are others than usual.
+    chosen: Option<Vec<String>>,
     edits: Edits,
     split: Split,
     /// What is done to the images that are evaluated.
@@ -126,6 +128,7 @@ impl State {
         let mut state = Self {
             setting: Setting::defaults(method, experts),
             kept: Vec::new(),
+            chosen: None,
             edits: Edits::default(),
             split,
             corruption: None,

@@ -518,7 +518,8 @@ fn the_engine_is_heard() {
         person.sees("cpu, 2 threads").await;
         let run = RunId(7);
         person.messages.send(Msg::Engine(Event::Queued { run, kind: JobKind::Run, position: 0 })).unwrap();
-        let failed = Event::Failed { run, error: "out of memory".into(), hint: "use fewer experts".into() };
+        let failed =
+            Event::Failed { run, error: "out of memory".into(), hint: "use fewer experts".into(), input: false };
         person.messages.send(Msg::Engine(failed)).unwrap();
         person.sees("out of memory (use fewer experts)").await;
         person.press("q");

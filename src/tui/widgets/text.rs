@@ -1,6 +1,6 @@
 //! Text in areas: lines, columns, wrapping, and how durations are said.
 
-use crate::tui::view_cx::{Cx, text_width};
+use crate::tui::view_cx::{Charset, Cx, text_width};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthChar;
@@ -16,6 +16,33 @@ pub fn line(cx: &mut Cx<'_>, area: Rect, text: &str, style: Style) -> u16 {
 /// Draws pieces one after the other on the first row of `area`; returns the columns used.
 pub fn spans(cx: &mut Cx<'_>, area: Rect, pieces: &[(&str, Style)]) -> u16 {
     pieces.iter().fold(0, |used, (text, style)| used + line(cx, from(area, used), text, *style))
+}
+
+/// `text` in at most so many columns; what does not fit gives way to an ellipsis.
+#[must_use]
+pub fn cut(text: &str, width: usize, charset: Charset) -> String {
+    if text_width(text) <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let kept = text.chars().take_while(|c| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    });
+    kept.collect::<String>() + if charset == Charset::Ascii { "~" } else { "…" }
+}
+
+/// [`wrap`]ped into at most so many rows; what does not fit gives way to an ellipsis.
+#[must_use]
+pub fn paragraph(text: &str, width: usize, rows: usize, charset: Charset) -> Vec<String> {
+    let mut lines = wrap(text, width);
+    if lines.len() > rows {
+        lines.truncate(rows);
+        if let Some(last) = lines.last_mut() {
+            *last = cut(&format!("{last}  "), (text_width(last) + 1).min(width), charset);
+        }
+    }
+    lines
 }
 
 /// Draws `text` flush right on the first row of `area`.

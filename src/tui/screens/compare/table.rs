@@ -12,6 +12,9 @@ use crate::tui::widgets::text;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+/// Below so many columns, runs are letters and chances stars.
+const COMPACT: u16 = 60;
+
 /// Names of the tables, for the mouse.
 pub const RUNS: &str = "compare.runs";
 const TASKS: &str = "compare.tasks";
@@ -62,6 +65,8 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let Some(reference) = runs.first() else { return };
     let tasks = judge::tasks(runs);
     let selected = model.compare.selected;
+    // Letters say which run it is, and stars and colours what is sure.
+    let compact = area.width < COMPACT;
     let mut columns =
         vec![Column::left("task", 99).shrinks_to(9), Column::right("base", 3), Column::right("expert", 4)];
     for (at, run) in runs.iter().enumerate() {
@@ -73,7 +78,8 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             70 - at as u8
         };
         let room = if at == 0 { 10 } else { 22 };
-        let title = format!("  {} {}", letter(at), fit(&printable(&run.label), room, cx.symbol("…", ".")));
+        let label = if compact { String::new() } else { fit(&printable(&run.label), room, cx.symbol("…", ".")) };
+        let title = format!("  {} {label}", letter(at));
         columns.push(Column::left(title, keep));
     }
     let known = judge::split(reference);
@@ -88,12 +94,14 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         let best = judge::best(&accuracies);
         for (at, run) in runs.iter().enumerate() {
             let difference = (at > 0).then(|| judge::difference(reference, run, task)).flatten();
-            row.push(cell(accuracies[at], difference, best[at], cx));
+            row.push(cell(accuracies[at], difference, best[at], compact, cx));
         }
         rows.push(row);
     }
-    rows.push(averages(model, known, cx));
-    rows.push(gaps(model));
+    // What matters most where not all rows have room.
+    let first = if usize::from(area.height) < rows.len() + 3 { 0 } else { rows.len() };
+    rows.insert(first, averages(model, known, cx));
+    rows.insert(first + 1, gaps(model));
     let lines = Table { name: TASKS, columns: &columns, rows: &rows, selected: None, focused: false }.draw(area, cx);
     let below = Rect { y: area.y + lines, height: area.height.saturating_sub(lines), ..area };
     for (at, note) in notes(model).iter().enumerate() {
@@ -102,7 +110,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 }
 
 /// `▲ 65.3   +3.2* p=.003`: each part as wide in every row, so that they line up.
-fn cell(accuracy: Option<f64>, difference: Option<Difference>, best: bool, cx: &Cx<'_>) -> Cell {
+fn cell(accuracy: Option<f64>, difference: Option<Difference>, best: bool, compact: bool, cx: &Cx<'_>) -> Cell {
     let Some(accuracy) = accuracy else { return Cell::styled("-", cx.theme.dim) };
     let mark = if best { cx.symbol("▲", "^") } else { " " };
     let value = format!("{mark}{:5.1}", accuracy * 100.0);
@@ -111,7 +119,10 @@ fn cell(accuracy: Option<f64>, difference: Option<Difference>, best: bool, cx: &
     };
     let delta_text = signed(delta);
     let (star, p_text, sure) = match p {
-        Ok(p) => (if p < SIGNIFICANT { "*" } else { " " }, chance(p), p < SIGNIFICANT),
+        Ok(p) => {
+            let text = if compact { String::new() } else { chance(p) };
+            (if p < SIGNIFICANT { "*" } else { " " }, text, p < SIGNIFICANT)
+        }
         Err(Unpaired::OtherSamples | Unpaired::NoOutcomes) => ("?", String::new(), false),
     };
     let style = match (sure, delta > 0.0) {

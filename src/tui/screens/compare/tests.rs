@@ -159,6 +159,12 @@ fn every_size_and_charset_can_be_drawn() {
 #[test]
 fn on_a_small_terminal_the_selected_run_is_the_one_that_stays() {
     let mut model = model(50, 15, &three());
+    let text = shot(&model).text();
+    // What is left out is what cannot be told from letters and stars; what matters most stands above.
+    let average = text.lines().position(|line| line.contains("average ")).unwrap();
+    assert!(text.contains("+20.0*") && text.contains("+10.0?") && !text.contains("p="), "{text}");
+    assert!(text.lines().skip(average + 2).any(|line| line.contains("mnist")), "{text}");
+    model.size = (36, 15);
     press(&mut model, "compare.down");
     let text = shot(&model).text();
     assert!(text.contains("+20.0*"), "{text}");

@@ -93,7 +93,8 @@ fn cancel_asks_once_and_shows_it() {
 #[test]
 fn a_failure_is_explained() {
     let (mut model, run, _, mut fx) = started(80, 21);
-    let event = Event::Failed { run, error: "out of memory\x1b[2J".into(), hint: "choose --device cpu".into() };
+    let event =
+        Event::Failed { run, error: "out of memory\x1b[2J".into(), hint: "choose --device cpu".into(), input: false };
     hear(&mut model, &event, &mut fx);
     let text = shot(&model).text();
     assert!(text.contains("out of memory") && text.contains("choose --device cpu"), "{text}");

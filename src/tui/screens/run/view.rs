@@ -3,6 +3,7 @@
 mod detail;
 
 use super::{Part, shown};
+use crate::engine::FITTED;
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
 use crate::tui::runs::{
@@ -52,8 +53,10 @@ fn empty(area: Rect, cx: &mut Cx<'_>) {
 }
 
 fn title(run: &RunView) -> String {
-    let tuned = if run.tuned_on_test { format!(" · {TUNED_ON_TEST}") } else { String::new() };
-    format!("{} · {}{tuned}", run.label, on(run.job.data()))
+    let (tuned, fitted) = (run.tuned_on_test, run.job.recipe.is_fitted_to(run.job.split));
+    let marks = [(tuned, TUNED_ON_TEST), (fitted, FITTED)].into_iter().filter(|(marked, _)| *marked);
+    let marks: String = marks.map(|(_, mark)| format!(" · {mark}")).collect();
+    format!("{} · {}{marks}", run.label, on(run.job.data()))
 }
 
 /// The runs, newest first, with the selected one in sight.

@@ -5,7 +5,7 @@ use super::form::{self, Link, Part, Row};
 use super::setting::{Key, Setting};
 use super::{FIRST_SLIDER, Menu, Pane, Pinned, jobs, sweep};
 use crate::engine::JobKind;
-use crate::fusion::Method;
+use crate::fusion::{Examples, Method};
 use crate::params::{Cost, Kind, Spec, Value};
 use crate::tasks::corruption::{self, MOST, USUAL};
 use crate::tasks::{Corruption, Data, Split};
@@ -201,7 +201,7 @@ pub fn exact(model: &mut Model) {
         _ => (whole.to_string(), String::new()),
     };
     let hint = format!("{}: {}", spec.help.trim_end_matches('.'), expected(spec, row));
-    model.overlay = Some(Overlay::Entry(Entry::new(format!("{}{of}", spec.name), hint, text, entered)));
+    model.overlay = Some(Overlay::Entry(Entry::new(format!("{}{of}", spec.name), hint, text, entered).replacing()));
 }
 
 fn expected(spec: &Spec, row: Row) -> String {
@@ -241,9 +241,14 @@ fn entered(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> Result<(), St
     Ok(())
 }
 
+/// Where the method in use stands among all.
+fn in_use(model: &Model) -> Option<usize> {
+    model.catalog.methods.iter().position(|method| method.id == model.tune.setting.method.id)
+}
+
 /// Opens the list of methods, or closes it.
 pub fn toggle_menu(model: &mut Model) {
-    let at = model.catalog.methods.iter().position(|method| method.id == model.tune.setting.method.id);
+    let at = in_use(model);
     model.tune.menu = match model.tune.menu {
         Some(Menu::Methods { .. }) => None,
         _ => Some(Menu::Methods { cursor: at.unwrap_or(0) }),
@@ -265,8 +270,7 @@ pub fn find_method(model: &mut Model) {
         row.aliases = format!("{} {} {}", method.id, row.keys, method.reference);
         row.disabled = fits(model, method).err();
     }
-    let at = model.catalog.methods.iter().position(|method| method.id == model.tune.setting.method.id);
-    found.select(at.unwrap_or(0));
+    found.select(in_use(model).unwrap_or(0));
     model.overlay = Some(Overlay::Menu(found));
 }
 
@@ -308,7 +312,7 @@ pub fn fits(model: &Model, method: &Method) -> Result<(), String> {
 
 fn cycle_method(model: &mut Model, by: i64, fx: &mut Vec<Effect>) {
     let methods = model.catalog.methods;
-    let Some(at) = methods.iter().position(|method| method.id == model.tune.setting.method.id) else { return };
+    let Some(at) = in_use(model) else { return };
     let n = methods.len() as i64;
     let others = (1..n).map(|i| methods[(at as i64 + by * i).rem_euclid(n) as usize]);
     if let Some(method) = others.into_iter().find(|method| fits(model, method).is_ok()) {
@@ -321,15 +325,40 @@ fn cycle_method(model: &mut Model, by: i64, fx: &mut Vec<Effect>) {
 pub fn use_method(model: &mut Model, method: &'static Method, fx: &mut Vec<Effect>) {
     let kept = model.tune.kept.iter().find(|setting| setting.method.id == method.id).cloned();
     let usual = model.catalog.usual_experts();
-    let next = kept.unwrap_or_else(|| Setting::defaults(method, usual));
+    // Who was chosen by hand stays chosen, also past a method that only takes two, so that methods are compared on the same.
+    let current = &model.tune.setting;
+    if current.method.needs.max_models.is_none() {
+        model.tune.chosen = (current.experts != usual).then(|| current.experts.clone());
+    }
+    let chosen = model.tune.chosen.clone().filter(|experts| takes(method, experts.len()));
+    let next = kept.unwrap_or_else(|| Setting::defaults(method, chosen.as_deref().unwrap_or(usual)));
+    let next = match &chosen {
+        Some(experts) => with_experts(&next, experts.clone(), model.catalog.groups.len()),
+        None => next,
+    };
     let fewer = next.experts.len() < usual.len();
-    if fewer {
+    if fewer && chosen.is_none() {
         model.say(
             format!("{} on {}: choose others in the row `experts`", method.name, next.experts.join(" and ")),
             false,
         );
     }
     change_to(model, next, Key::Single, fx);
+}
+
+fn takes(method: &Method, experts: usize) -> bool {
+    experts >= method.needs.min_models && method.needs.max_models.is_none_or(|most| experts <= most)
+}
+
+/// The setting with other experts; per-expert values follow the experts.
+fn with_experts(before: &Setting, experts: Vec<String>, blocks: usize) -> Setting {
+    let mut next = Setting { experts, ..before.clone() };
+    for spec in next.method.specs {
+        let moved = form::rechoose(&value(before, spec), spec, &before.experts, &next.experts, blocks);
+        // The numbers come from the old value and the default, so they fit.
+        let _ = next.params.set(next.method.specs, spec.name, moved);
+    }
+    next
 }
 
 /// Takes an expert in or leaves it out.
@@ -345,14 +374,8 @@ pub fn toggle_expert(model: &mut Model, at: usize, fx: &mut Vec<Effect>) {
 pub fn set_experts(model: &mut Model, experts: &[String], fx: &mut Vec<Effect>) {
     let before = model.tune.setting.clone();
     // In pool order, whatever the order they were chosen in.
-    let experts = model.catalog.experts.iter().filter(|name| experts.contains(*name)).cloned().collect();
-    let blocks = model.catalog.groups.len();
-    let mut next = Setting { experts, ..before.clone() };
-    for spec in next.method.specs {
-        let moved = form::rechoose(&value(&before, spec), spec, &before.experts, &next.experts, blocks);
-        // The numbers come from the old value and the default, so they fit.
-        let _ = next.params.set(next.method.specs, spec.name, moved);
-    }
+    let experts: Vec<String> = model.catalog.experts.iter().filter(|name| experts.contains(*name)).cloned().collect();
+    let next = with_experts(&before, experts, model.catalog.groups.len());
     change_to(model, next, Key::Single, fx);
     if let Err(reason) = jobs::check(model, &model.tune.setting) {
         model.say(reason, true);
@@ -442,7 +465,7 @@ fn look_at(model: &mut Model, corruption: Option<Corruption>, fx: &mut Vec<Effec
         None => model.say("images as they are", false),
         Some(corruption) => {
             model.say(
-                format!("{} on the images that are evaluated; recorded scores of base and experts are of clean ones and left out", corruption.title()),
+                format!("{}: scores of base and experts, of clean images, are left out", corruption.title()),
                 false,
             );
         }
@@ -492,6 +515,14 @@ pub fn export(model: &mut Model, weights: bool, fx: &mut Vec<Effect>) {
     if let Err(reason) = jobs::check(model, &model.tune.setting) {
         model.say(reason, true);
         return;
+    }
+    let method = model.tune.setting.method;
+    if weights && !method.gives_weights() {
+        model.say(format!("no weights of {}: it is no single model; `e` exports the recipe", method.name), true);
+        return;
+    }
+    if weights && method.needs.data != Examples::None {
+        model.say("writing weights: what the method learns is learned once more, which takes as long again", false);
     }
     let job = jobs::job(model, &model.tune.setting, JobKind::Run, Data::default(), None);
     fx.push(Effect::Export(if weights { Export::Checkpoint(job) } else { Export::Recipe(job) }));

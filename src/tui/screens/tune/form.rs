@@ -105,10 +105,16 @@ pub fn mean(value: &Value) -> Option<f64> {
     }
 }
 
-/// The mean of a setting's parameter.
+/// The mean of the numbers of a part of a setting's parameter.
 #[must_use]
-pub fn mean_of(setting: &Setting, spec: &Spec) -> Option<f64> {
-    mean(setting.params.get(spec.name)?)
+pub fn mean_of_part(setting: &Setting, spec: &Spec, part: Part, blocks: usize) -> Option<f64> {
+    let value = setting.params.get(spec.name)?;
+    let experts = part.expert.map_or(0..setting.experts.len(), |at| at..at + 1);
+    let all: Vec<f64> = experts
+        .flat_map(|expert| part.block.map_or(0..blocks.max(1), |at| at..at + 1).map(move |block| (expert, block)))
+        .filter_map(|(expert, block)| number(value, expert, block))
+        .collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
 }
 
 /// The part of a parameter that a row and the link stand for.

@@ -33,7 +33,7 @@ pub struct Sweep {
     pub spec: &'static Spec,
     /// What of the parameter is moved.
     pub part: Part,
-    /// Whose part, for the title; empty for the whole parameter.
+    /// Whose part, and of which block, for the title; empty for the whole parameter.
     pub of: String,
     /// Everything else stays as it was when the sweep began.
     pub setting: Setting,
@@ -56,12 +56,14 @@ impl Sweep {
         let (row, spec) = tune.focused_spec().ok_or("move to a slider first: a sweep goes over one number")?;
         let values = values(spec).ok_or("only numbers can be swept")?;
         let part = Part::of(row, spec, tune.block, tune.link);
-        let expert = part.expert.and_then(|at| tune.setting.experts.get(at).cloned()).unwrap_or_default();
+        let expert = part.expert.and_then(|at| tune.setting.experts.get(at).cloned());
+        let block = part.block.and_then(|at| model.catalog.groups.get(at).cloned());
+        let of = [expert, block].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let points: Vec<Point> = values.into_iter().map(|value| Point { value, scores: Vec::new() }).collect();
         let mut queue = coarse_to_fine(points.len());
         queue.reverse();
         let (setting, data) = (tune.setting.clone(), tune.data());
-        Ok(Self { spec, part, of: expert, setting, data, points, queue, running: None, error: None })
+        Ok(Self { spec, part, of, setting, data, points, queue, running: None, error: None })
     }
 
     /// Whether both go over the same number of the same setting.

@@ -183,6 +183,17 @@ fn ends_reset_and_exact_values() {
     assert_eq!(now(&model), high);
     command(&mut model, "tune.reset", &mut fx);
     assert_eq!(now(&model), 0.3);
+    // What is typed first takes the old value's place, unless the cursor was moved before.
+    let mut typed = |keys: &[&str]| {
+        command(&mut model, "tune.exact", &mut fx);
+        for key in keys {
+            overlay::key(&mut model, Chord::parse(key).unwrap(), &mut fx);
+        }
+        now(&model)
+    };
+    assert_eq!(typed(&["0", ".", "7", "enter"]), 0.7);
+    assert_eq!(typed(&["end", "5", "enter"]), 0.75);
+    assert_eq!(typed(&["backspace", "8", "enter"]), 0.78);
 }
 
 #[test]
@@ -362,6 +373,28 @@ fn what_was_merged_is_kept_in_the_recipe_and_between_sessions() {
 }
 
 #[test]
+fn experts_that_were_chosen_stay_when_the_method_changes() {
+    let mut model = started(80, 21);
+    let mut fx = Vec::new();
+    let method = |model: &Model, id: &str| {
+        model.catalog.methods.iter().copied().find(|method| method.id == id).unwrap_or_else(|| panic!("no {id}"))
+    };
+    let all = model.tune.setting.experts.clone();
+    let [ties, pair, first] = ["ties", "slerp", "task_arithmetic"].map(|id| method(&model, id));
+    actions::use_method(&mut model, ties, &mut fx);
+    assert_eq!(model.tune.setting.experts, all);
+    actions::use_method(&mut model, first, &mut fx);
+    set_experts(&mut model, all[1..].to_vec(), &mut fx);
+    // One that had been on with all of them before, one that takes two, and back.
+    actions::use_method(&mut model, ties, &mut fx);
+    assert_eq!(model.tune.setting.experts, all[1..]);
+    actions::use_method(&mut model, pair, &mut fx);
+    assert_eq!(model.tune.setting.experts.len(), 2);
+    actions::use_method(&mut model, first, &mut fx);
+    assert_eq!(model.tune.setting.experts, all[1..]);
+}
+
+#[test]
 fn a_sweep_finds_the_best_value_and_lets_nudges_go_first() {
     let mut model = started(120, 37);
     let mut fx = Vec::new();
@@ -415,7 +448,7 @@ fn a_failed_preview_says_what_to_do() {
     let (run, _) = submitted(&mut fx).remove(0);
     hear(
         &mut model,
-        &Event::Failed { run, error: "the fused tensor is not finite".into(), hint: "smaller".into() },
+        &Event::Failed { run, error: "the fused tensor is not finite".into(), hint: "smaller".into(), input: false },
         &mut fx,
     );
     assert!(matches!(model.runs.get(run).unwrap().state, RunState::Failed { .. }));

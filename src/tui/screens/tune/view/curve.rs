@@ -11,6 +11,9 @@ use crate::tui::widgets::text::{from, line, right, row, spans, wrap};
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+/// Points from which on something can be said of a maximum.
+const SHAPE: usize = 5;
+
 pub fn view(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
     if area.height < 4 {
         return;
@@ -19,10 +22,10 @@ pub fn view(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
     let (done, all) = sweep.progress();
     let of = if sweep.of.is_empty() { String::new() } else { format!(" of {}", sweep.of) };
     let title = format!("accuracy over {}{of}, {} {} images a task", sweep.spec.label(), sweep::SAMPLES, sweep.data);
-    let used = line(cx, row(area, 0), &title, theme.accent);
-    if !sweep.is_over() {
-        right(cx, from(row(area, 0), used), &format!("{done}/{all}"), theme.dim);
-    }
+    let progress = if sweep.is_over() { String::new() } else { format!(" {done}/{all}") };
+    let room = area.width.saturating_sub(text_width(&progress) as u16);
+    line(cx, Rect { width: room, ..row(area, 0) }, &title, theme.accent);
+    right(cx, row(area, 0), &progress, theme.dim);
     let foot = foot(sweep, model, area.width);
     let rows = (foot.len() as u16).min(area.height / 3).max(1);
     let chart = Rect { y: area.y + 1, height: area.height - 1 - rows, ..area };
@@ -32,7 +35,7 @@ pub fn view(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
         line(cx, row(below, 0), error, theme.error);
         return;
     }
-    if let Some((value, mean)) = sweep.best() {
+    if let Some((value, mean)) = sweep.best().filter(|_| done >= SHAPE || sweep.is_over()) {
         let best = format!("best average {:.1} at {}={}", mean * 100.0, sweep.spec.label(), Value::Float(value));
         let used = spans(cx, row(below, 0), &[(&best, theme.ok)]);
         line(cx, from(row(below, 0), used), "   a applies it", theme.dim);
@@ -81,8 +84,8 @@ fn lines(model: &Model, sweep: &Sweep, area: Rect, cx: &mut Cx<'_>) {
         .map(|(at, points)| Series { points, style: cx.theme.series[at % 8], marker: marks[at % 8] })
         .collect();
     series.push(Series { points: &mean, style: cx.theme.text.patch(bold), marker: cx.symbol("★", "*") });
-    let now = form::mean_of(&model.tune.setting, sweep.spec);
-    LineChart { series, x, y, x_title: sweep.spec.name, mark: now }.draw(cx, chart);
+    let now = form::mean_of_part(&model.tune.setting, sweep.spec, sweep.part, model.catalog.groups.len());
+    LineChart { series, x, y, x_title: sweep.spec.label(), mark: now }.draw(cx, chart);
     if names > 0 {
         let mut ends: Vec<(f64, usize)> =
             tasks.iter().enumerate().filter_map(|(at, points)| Some((points.last()?.1, at))).collect();

@@ -6,7 +6,7 @@ use crate::tui::hit::Target;
 use crate::tui::model::Model;
 use crate::tui::screens::tune::form::{self, Link, Row};
 use crate::tui::view_cx::{Cx, text_width};
-use crate::tui::widgets::text::{columns, from, line, right, row, wrap};
+use crate::tui::widgets::text::{columns, cut, from, line, paragraph, right, row};
 use ratatui::layout::Rect;
 
 /// Columns of a number at the right of a slider, with the mark that it was changed.
@@ -78,7 +78,8 @@ fn draw_row(model: &Model, at: usize, kind: Row, area: Rect, cx: &mut Cx<'_>) {
         Row::Method => {
             line(cx, name, "method", style);
             let open = cx.symbol("▾", "v");
-            line(cx, rest, setting.method.name, style);
+            let room = usize::from(rest.width.saturating_sub(2));
+            line(cx, rest, &cut(setting.method.name, room, cx.charset), style);
             right(cx, rest, open, theme.dim);
         }
         Row::Experts => {
@@ -215,10 +216,11 @@ fn notes(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         } else {
             String::new()
         };
-        let text = wrap(&format!("{}{range}{link}", spec.help), usize::from(area.width));
         let room = if area.height > 7 { 3 } else { area.height };
-        let shown = text.len().min(usize::from(room)) as u16;
-        for (y, text) in text.iter().enumerate().take(usize::from(room)) {
+        let help = format!("{}{range}{link}", spec.help);
+        let text = paragraph(&help, usize::from(area.width), usize::from(room), cx.charset);
+        let shown = text.len() as u16;
+        for (y, text) in text.iter().enumerate() {
             line(cx, row(area, y as u16), text, theme.dim);
         }
         let used = shown + 1;

@@ -48,10 +48,12 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     }
     let all = || learned.coefficients.iter().flatten().copied().filter(|x| x.is_finite());
     let (low, high) = all().fold((0.0f64, 1.0f64), |(low, high), x| (low.min(x), high.max(x)));
+    let blocks: Vec<String> =
+        learned.blocks.iter().map(|name| name.strip_prefix("layer ").unwrap_or(name).to_owned()).collect();
     let map = Heatmap {
         name: "tune.learned",
         rows: &run.job.recipe.experts,
-        columns: &learned.blocks,
+        columns: &blocks,
         values: &learned.coefficients,
         range: (low, high),
         selected: None,

@@ -1,7 +1,7 @@
 //! The bars: every task's accuracy so far, with its interval, beside base, own expert and pinned result.
 
 use super::verdict;
-use crate::engine::TRANSDUCTIVE;
+use crate::engine::{FITTED, TRANSDUCTIVE};
 use crate::tasks::Split;
 use crate::text::bytes;
 use crate::tui::catalog::Recorded;
@@ -30,6 +30,7 @@ pub fn title(model: &Model) -> String {
     let marks = [
         setting.tuned_on_test.then_some(TUNED_ON_TEST),
         setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
+        (data.split == Split::Validation && setting.method.looks_at_validation(&setting.params)).then_some(FITTED),
         setting.method.is_per_task().then_some("one model per task"),
     ];
     let marks: String = marks.into_iter().flatten().map(|mark| format!(" · {mark}")).collect();
@@ -312,11 +313,19 @@ fn details(model: &Model, slot: &Slot, area: Rect, cx: &mut Cx<'_>) {
 fn legend_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let [base, expert, pinned] = marks(cx.charset);
-    let mut pieces =
-        vec![(base, theme.base), (" base  ", theme.dim), (expert, theme.expert), (" own expert  ", theme.dim)];
+    let mut pieces = Vec::new();
+    // Of corrupted images nobody's scores are recorded.
+    if model.tune.corruption.is_none() {
+        pieces.extend([
+            (base, theme.base),
+            (" base  ", theme.dim),
+            (expert, theme.expert),
+            (" own expert  ", theme.dim),
+        ]);
+    }
     if apart(model) {
         pieces.push((cx.symbol(UNSEEN.0, UNSEEN.1), theme.warn));
-        pieces.push((" unseen: no expert  ", theme.dim));
+        pieces.push((" unseen  ", theme.dim));
     }
     let text = model.tune.pinned.as_ref().map(|pin| format!(" {}", pin.label));
     if let Some(text) = &text {
