@@ -30,14 +30,13 @@ mod verify;
 mod zoo;
 
 use args::{Args, Command, Zoo};
-use clap::Parser;
 use error::CliError;
 use std::process::ExitCode;
 
 /// Does what the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = args::parse();
     match dispatch(&args) {
         Ok(code) => code,
         Err(error) => {

@@ -5,7 +5,8 @@ use crate::engine::merge::{NotFinite, Vocab};
 use crate::tasks::Split;
 use crate::weights::DType;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -39,6 +40,26 @@ pub struct Args {
     pub global: Global,
     #[command(flatten)]
     pub explorer: Explorer,
+}
+
+/// The process's arguments; what clap has to say instead, help or a complaint, is printed and ends the process.
+pub fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|mut error| {
+        forget_hidden(&mut error);
+        error.exit()
+    })
+}
+
+/// Takes commands that help does not list out of what a complaint suggests.
+fn forget_hidden(error: &mut clap::Error) {
+    let command = Args::command();
+    let is_listed = |name: &String| command.find_subcommand(name).is_none_or(|found| !found.is_hide_set());
+    if let Some(ContextValue::Strings(mut names)) = error.remove(ContextKind::SuggestedSubcommand) {
+        names.retain(is_listed);
+        if !names.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(names));
+        }
+    }
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -575,7 +596,6 @@ fn parse_limit(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_declaration_is_consistent() {

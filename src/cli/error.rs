@@ -45,6 +45,11 @@ impl CliError {
         Self::new(Kind::Input, message)
     }
 
+    /// Wrong input if `input`, a failure otherwise.
+    pub fn of(input: bool, message: impl Into<String>) -> Self {
+        Self::new(if input { Kind::Input } else { Kind::Failure }, message)
+    }
+
     pub fn signal(number: i32) -> Self {
         Self::new(Kind::Signal(number), "interrupted")
     }
@@ -118,22 +123,19 @@ impl From<DocumentError> for CliError {
 
 impl From<FusionError> for CliError {
     fn from(error: FusionError) -> Self {
-        let made = if error.is_input() { Self::input } else { Self::failure };
-        made(error.to_string()).hint(error.hint())
+        Self::of(error.is_input(), error.to_string()).hint(error.hint())
     }
 }
 
 impl From<TuiError> for CliError {
     fn from(error: TuiError) -> Self {
-        let made = if error.is_input() { Self::input } else { Self::failure };
-        made(error.to_string()).hint(error.hint())
+        Self::of(error.is_input(), error.to_string()).hint(error.hint())
     }
 }
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
-        let made = if error.is_input() { Self::input } else { Self::failure };
-        made(error.to_string()).hint(error.hint())
+        Self::of(error.is_input(), error.to_string()).hint(error.hint())
     }
 }
 

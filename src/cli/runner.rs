@@ -87,8 +87,7 @@ impl Runner {
                 (Event::Settled { params, .. }, None) => settled = Some(params),
                 (Event::Log { level, text, .. }, None) if level == "warn" => warnings.push(text),
                 (Event::Failed { error, hint, input, .. }, None) => {
-                    let made = if input { CliError::input } else { CliError::failure };
-                    return Err(made(error).hint(hint));
+                    return Err(CliError::of(input, error).hint(hint));
                 }
                 (Event::Cancelled { .. }, None) => return Err(CliError::failure("the run was cancelled")),
                 (event, Some((number, _))) if event.is_final() => return Err(CliError::signal(number)),

@@ -12,6 +12,7 @@
 //! | `compute` | computing it |
 //! | `executor` | who computes it |
 //! | `tracked` | slopes |
+//! | `two_way` | there and back on the CPU |
 //! | `spare` | room for the next slopes |
 //! | `mixed` | what routers say, and slopes over their numbers |
 //! | `memo` | what need not be computed again |
@@ -28,6 +29,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod two_way;
 mod work;
 
 pub use executor::Direct;

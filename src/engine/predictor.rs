@@ -270,27 +270,23 @@ impl Predictor {
     ) -> Result<Answered, EngineError> {
         let plain = |logits| Answered { logits, ..Answered::default() };
         let shape = [n, input.channels, input.side, input.side];
-        if let Answers::Mixture = self.answers {
-            return self.mixed.as_ref().ok_or_else(nothing)?.answer(pixels, shape, head, device);
-        }
-        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device.tensor);
-        let rule = match &self.answers {
+        let tensor = |pixels| Tensor::<4>::from_data(TensorData::new(pixels, shape), &device.tensor);
+        let (rule, pixels) = match &self.answers {
+            Answers::Mixture => return self.mixed.as_ref().ok_or_else(nothing)?.answer(pixels, shape, head, device),
             Answers::One => {
                 let network = self.network.as_ref().ok_or_else(nothing)?;
-                return Ok(plain(score::logits(head, &features(network, pixels)?)));
+                return Ok(plain(score::logits(head, &features(network, tensor(pixels))?)));
             }
             Answers::PerTask(places) => {
                 let (_, place, adapter) = places.iter().find(|(known, ..)| known == task).ok_or_else(nothing)?;
                 let (_, network) = self.per_task.get(*place).ok_or_else(nothing)?;
-                let features = features(network, pixels)?;
+                let features = features(network, tensor(pixels))?;
                 return Ok(plain(match adapter {
                     Some(adapter) => score::corrected_logits(head, adapter, features),
                     None => score::logits(head, &features),
                 }));
             }
-            Answers::Ensemble(rule) => rule,
-            // Answered above.
-            Answers::Mixture => return Err(nothing()),
+            Answers::Ensemble(rule) => (rule, tensor(pixels)),
         };
         let outputs: Vec<Vec<f32>> =
             self.members.iter().map(|(_, member)| features(member, pixels.clone())).collect::<Result<_, _>>()?;

@@ -16,6 +16,7 @@ use crate::fusion::Method;
 use crate::params::{Kind, ParamError, ParamSet, PerGroup, PerModel, closest};
 use crate::tasks::{Corruption, Split};
 use crate::zoo::Zoo;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// No preset is longer; whoever names a checkpoint by mistake gets a message instead of a wait.
@@ -28,13 +29,16 @@ struct Named {
     at: Option<Position>,
 }
 
+/// Where a file gives which parameter.
+type Places = BTreeMap<String, Position>;
+
 /// A recipe and what to evaluate it on. Checked against the registry, not yet against a zoo.
 #[derive(Debug, Clone)]
 pub struct Preset {
     label: String,
     method: &'static Method,
     params: ParamSet,
-    params_at: Option<Position>,
+    params_at: Places,
     /// All of the pool when missing.
     experts: Option<Vec<Named>>,
     /// All of the zoo when missing.
@@ -114,7 +118,7 @@ impl Preset {
             label: "recipe".to_owned(),
             method,
             params: job.recipe.params.clone(),
-            params_at: None,
+            params_at: Places::new(),
             experts: named(&job.recipe.experts),
             tasks: named(&job.tasks),
             split: job.split,
@@ -132,7 +136,7 @@ impl Preset {
             label: "recipe".to_owned(),
             method: plain.method,
             params: plain.params.clone(),
-            params_at: None,
+            params_at: Places::new(),
             experts: None,
             tasks: None,
             split: Split::default(),
@@ -176,8 +180,8 @@ impl Preset {
     /// Unknown name, wrong type, out of range.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), ParamError> {
         self.params.set_text(self.method.specs, name, text)?;
-        // What is wrong with the parameters from now on may not be the file's fault.
-        self.params_at = None;
+        // What is wrong with it from now on is not the file's fault.
+        self.params_at.remove(name);
         Ok(())
     }
 
@@ -258,7 +262,8 @@ impl Preset {
                     .and_then(|table| table.resolve(spec.name, experts, groups).map(drop)),
                 _ => Ok(()),
             };
-            fits.map_err(|error| PresetError::new(&self.label, self.params_at, Problem::Param(error)))?;
+            let at = self.params_at.get(spec.name).copied();
+            fits.map_err(|error| PresetError::new(&self.label, at, Problem::Param(error)))?;
         }
         Ok(())
     }

@@ -129,6 +129,9 @@ pub struct Groups {
     of: HashMap<String, usize>,
 }
 
+/// Comes before a layer's number in the name of its block.
+const LAYER: &str = "layer ";
+
 impl Groups {
     /// Sorts tensors into blocks by the layer number in their names; the rest goes before or after the layers,
     /// depending on where it stands in the checkpoint's own order of names.
@@ -137,7 +140,7 @@ impl Groups {
         let layers: std::collections::BTreeSet<usize> =
             tensors.iter().filter_map(|info| layer_number(&info.name)).collect();
         let mut names = vec!["embeddings".to_owned()];
-        names.extend(layers.iter().map(|layer| format!("layer {layer}")));
+        names.extend(layers.iter().map(|layer| format!("{LAYER}{layer}")));
         names.push("head".to_owned());
         let last = names.len() - 1;
         let group = |name: &str| match layer_number(name) {
@@ -160,6 +163,12 @@ impl Groups {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// A block's name where there is little room: of a layer its number.
+    #[must_use]
+    pub fn short(name: &str) -> &str {
+        name.strip_prefix(LAYER).unwrap_or(name)
     }
 
     #[must_use]

@@ -17,6 +17,14 @@ pub enum Charset {
     Braille,
 }
 
+impl Charset {
+    /// Stands for what was cut from a text, one cell wide.
+    #[must_use]
+    pub fn ellipsis(self) -> &'static str {
+        if self == Self::Ascii { "~" } else { "…" }
+    }
+}
+
 /// Handed through all views: where to draw, how, and where to note what can be clicked.
 pub struct Cx<'a> {
     pub buf: &'a mut Buffer,
@@ -37,7 +45,7 @@ impl Cx<'_> {
         }
         let room = width.min(area.right() - x);
         let text = printable(text);
-        let text = fit(&text, usize::from(room), self.symbol("…", "."));
+        let text = fit(&text, usize::from(room), self.charset.ellipsis());
         self.buf.set_stringn(x, y, text, usize::from(room), style).0
     }
 

@@ -60,6 +60,13 @@ fn settings_are_checked_before_anything_runs() {
 }
 
 #[test]
+fn a_command_that_does_not_exist_is_answered_with_one_that_help_lists() {
+    refuses(&["runn"], &["unrecognized subcommand 'runn'", "'run'"]);
+    let complaint = run(&["prob"]).stderr;
+    assert!(complaint.contains("unrecognized subcommand 'prob'") && !complaint.contains("'probe'"), "{complaint}");
+}
+
+#[test]
 fn a_preset_file_is_judged_with_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("my.toml");
@@ -77,6 +84,8 @@ fn a_preset_file_is_judged_with_line_and_column() {
     }
     fs::write(path, "[method]\nid = \"slerp\"\n").unwrap();
     refuses(&["run", path], &["exactly 2 experts", "has 8 experts"]);
+    fs::write(path, "[method]\nid = \"task_wise\"\n[method.params]\nscaling = [0.1, 0.2]\n").unwrap();
+    refuses(&["run", path], &["has 2 values, expected 8", &format!("where: {path}:4:11")]);
     fs::write(path, [0xff, 0xfe, 0x00]).unwrap();
     refuses(&["run", path], &["cannot be read", "UTF-8"]);
 }

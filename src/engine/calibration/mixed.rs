@@ -3,11 +3,12 @@
 use super::Source;
 use super::compute::values;
 use super::source::input;
-use super::tracked::{answers, over_features};
+use super::tracked::answers;
+use super::two_way::Passages;
 use super::work::{Batch, Routed};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
-use crate::models::clip_vit::{HostMixture, HostRouted, MixedClipVit};
+use crate::models::clip_vit::{HostMixture, MixedClipVit};
 use crate::tasks::objective::entropy;
 use crate::zoo::Head;
 use burn::tensor::Tensor;
@@ -30,7 +31,7 @@ pub(super) fn routed(tower: &MixedClipVit, pixels: Tensor<4>, head: Option<&Head
     Ok(Routed { loss: f64::from(loss), slopes, weights, seen, images })
 }
 
-/// The same for a batch on the CPU, by hand: burn follows the entropy back to the features, from where the tower goes on.
+/// The same for a batch on the CPU, by hand.
 pub(super) fn routed_on_host(
     tower: &HostMixture,
     source: &dyn Source,
@@ -38,30 +39,18 @@ pub(super) fn routed_on_host(
     slopes: bool,
     cancel: &Cancel,
 ) -> Result<Routed, EngineError> {
-    let (input, images) = (input(source), batch.indices.len());
-    let shape = [input.channels, input.side, input.side];
-    let pixels = source.pixels(&batch.task, batch.shown, &batch.indices)?;
+    let images = batch.indices.len();
     if !slopes {
-        let weights = tower.asked(&pixels, shape);
+        let input = input(source);
+        let pixels = source.pixels(&batch.task, batch.shown, &batch.indices)?;
+        let weights = tower.asked(&pixels, [input.channels, input.side, input.side]);
         return Ok(Routed { loss: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
     }
-    let mut passages = Vec::new();
-    for pixels in pixels.chunks(tower.images() * shape.iter().product::<usize>()) {
-        cancel.check()?;
-        passages.push(tower.pass(pixels, shape));
-    }
-    let all =
-        |of: fn(&HostRouted) -> &[f32]| passages.iter().flat_map(|passage| of(passage.routed())).copied().collect();
-    let (features, weights): (Vec<f32>, Vec<f32>) = (all(|routed| &routed.features), all(|routed| &routed.weights));
-    let seen = tower.seen(&passages);
-    let (loss, over) = over_features(features, images, source.head(&batch.task)?, |logits| Ok(entropy(logits)))?;
-    let (mut over, mut slopes) = (over.as_slice(), tower.zero());
-    for passage in passages {
-        cancel.check()?;
-        let (own, others) = over.split_at(passage.routed().features.len());
-        tower.back(passage, own, &mut slopes);
-        over = others;
-    }
+    let passages = Passages::new(tower, source, batch, &batch.indices, cancel)?;
+    let weights = passages.all().iter().flat_map(|passage| &passage.routed().weights).copied().collect();
+    let seen = tower.seen(passages.all());
+    let mut slopes = tower.zero();
+    let loss = passages.back(source.head(&batch.task)?, |logits| Ok(entropy(logits)), &mut slopes)?;
     let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
     Ok(Routed { loss: f64::from(loss), slopes, weights, seen, images })
 }

@@ -2,8 +2,8 @@
 
 use super::Source;
 use super::compute::{pixels, values};
-use super::source::input;
 use super::spare::Spare;
+use super::two_way::Passages;
 use super::work::{Answer, Batch, Of};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
@@ -82,29 +82,15 @@ impl<'a> Tracked<'a> {
         Ok((values(found)?.first().copied().map_or(f64::NAN, f64::from), slope))
     }
 
-    /// Burn's autodiff follows the function back to the features, from where the tower itself goes on.
     fn follow_on_host(
         &self,
         (tower, spare): (&TracedClipVit<'_>, &Spare),
         indices: &[usize],
         of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
     ) -> Result<(Tensor<1>, StateDict), EngineError> {
-        let input = input(self.source);
-        let mut passages = Vec::new();
-        for indices in indices.chunks(tower.images()) {
-            self.cancel.check()?;
-            let pixels = self.source.pixels(&self.batch.task, self.batch.shown, indices)?;
-            passages.push(tower.pass(pixels, [input.channels, input.side, input.side]));
-        }
-        let features: Vec<f32> = passages.iter().flat_map(|passage| passage.features()).copied().collect();
-        let (found, over) = over_features(features, indices.len(), self.head, of)?;
-        let (mut over, mut slope) = (over.as_slice(), tower.zero(spare.take()));
-        for passage in passages {
-            self.cancel.check()?;
-            let (own, others) = over.split_at(passage.features().len());
-            tower.back(passage, own, &mut slope);
-            over = others;
-        }
+        let mut slope = tower.zero(spare.take());
+        let passages = Passages::new(tower, self.source, self.batch, indices, self.cancel)?;
+        let found = passages.back(self.head, of, &mut slope)?;
         Ok((found, tower.named(slope)))
     }
 

@@ -131,10 +131,9 @@ impl Inputs {
                 document.sources().find(|source| source.model == *given).and_then(|source| source.name.clone());
             let known = names.and_then(|names| names.get(at)).cloned().or(stated);
             let name = known.unwrap_or_else(|| named(given).0);
-            let count = (2..).map(|count| format!("{name}-{count}"));
-            let free = std::iter::once(name.clone()).chain(count).find(|name| !taken.contains(name)).unwrap_or(name);
-            taken.insert(free.clone());
-            experts.push(open(free, given, base.as_ref())?);
+            let name = free(name, given, |name| taken.contains(name));
+            taken.insert(name.clone());
+            experts.push(open(name, given, base.as_ref())?);
         }
         let wanted = Wanted { document, references: &references };
         let (mut inputs, models, changes) = Self::compared(base, experts, Some(&wanted), options)?;
@@ -235,8 +234,7 @@ pub(in crate::engine) fn open_all(
     Ok((base, experts))
 }
 
-/// Names and places of experts. Of names that are made of places, those that are taken get more of their place: `run2-last` for
-/// the second of `run1/last` and `run2/last`.
+/// Names and places of experts; of names that are made of places, those that are taken become [`free`] ones.
 fn distinct(experts: &[String], has_base: bool) -> Result<Vec<(String, String)>, EngineError> {
     let mut found: Vec<(String, String)> = Vec::with_capacity(experts.len());
     for text in experts {
@@ -247,18 +245,21 @@ fn distinct(experts: &[String], has_base: bool) -> Result<Vec<(String, String)>,
             if given != *text || found.iter().any(|(_, known)| *known == given) {
                 return Err(EngineError::NameTwice { name });
             }
-            let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
-            let longer = (0..parts.len().saturating_sub(1)).rev().map(|first| {
-                let before: Vec<&str> = parts[first..parts.len() - 1].to_vec();
-                format!("{}-{name}", before.join("-"))
-            });
-            let numbered = (2..).map(|number| format!("{name}-{number}"));
-            let free = longer.chain(numbered).find(|name| !is_taken(name));
-            name = free.unwrap_or(name);
+            name = free(name, &given, is_taken);
         }
         found.push((name, given));
     }
     Ok(found)
+}
+
+/// The name, or, where it is taken, with more of the place: `run2-last` for the second of `run1/last` and `run2/last`.
+fn free(name: String, given: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+    let before = &parts[..parts.len().saturating_sub(1)];
+    let longer = (0..before.len()).rev().map(|first| format!("{}-{name}", before[first..].join("-")));
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let all = std::iter::once(name.clone()).chain(longer).chain(numbered);
+    all.into_iter().find(|name| !is_taken(name)).unwrap_or(name)
 }
 
 /// Opens a model, `MODEL+ADAPTER`, or an adapter alone: over the base of the merge, else over the model that it names.

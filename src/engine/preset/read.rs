@@ -1,6 +1,6 @@
 //! From TOML text to a [`Preset`]. Walks the spanned tree by hand, so that every complaint has its line and column.
 
-use super::{Models, Named, Position, Preset, PresetError, Problem};
+use super::{Models, Named, Places, Position, Preset, PresetError, Problem};
 use crate::fusion::{self, Method};
 use crate::params::{ParamError, ParamSet, Value, closest};
 use crate::tasks::corruption::CorruptionError;
@@ -103,7 +103,7 @@ impl Reader<'_> {
             .transpose()
     }
 
-    fn method(&self, document: &DeTable<'_>) -> Result<(&'static Method, ParamSet, Option<Position>), PresetError> {
+    fn method(&self, document: &DeTable<'_>) -> Result<(&'static Method, ParamSet, Places), PresetError> {
         let Some(section) = self.section(document, "method")? else {
             return Err(self.fail(Some(0..0), Problem::NoMethod));
         };
@@ -116,16 +116,16 @@ impl Reader<'_> {
         let method =
             fusion::find(name).map_err(|error| self.fail(Some(id.span()), Problem::Method(error.to_string())))?;
         let mut params = ParamSet::defaults(method.specs);
-        let Some(given) = self.section(section, "params")? else { return Ok((method, params, None)) };
-        for (key, value) in given {
+        let mut places = Places::new();
+        for (key, value) in self.section(section, "params")?.into_iter().flatten() {
+            places.insert(key.get_ref().to_string(), self.at(value.span()));
             let number = self.value(key.get_ref(), value)?;
             params.set(method.specs, key.get_ref(), number).map_err(|error| {
                 let span = if matches!(error, ParamError::Unknown { .. }) { key.span() } else { value.span() };
                 self.fail(Some(span), Problem::Param(error))
             })?;
         }
-        let at = section.get("params").map(|params| self.at(params.span()));
-        Ok((method, params, at))
+        Ok((method, params, places))
     }
 
     fn names(&self, table: &DeTable<'_>, key: &str) -> Result<Option<Vec<Named>>, PresetError> {

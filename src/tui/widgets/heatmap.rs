@@ -218,9 +218,9 @@ mod tests {
     #[test]
     fn glyphs_stand_for_values_in_the_narrowest_map() {
         let narrow = shot(14, Charset::Ascii);
-        assert_eq!(narrow.line(1), "mni. @@==..");
-        assert_eq!(narrow.line(2), "fas. ==@@-");
-        assert_eq!(narrow.line(4), "-0.04 .:-=+#@.");
+        assert_eq!(narrow.line(1), "mni~ @@==..");
+        assert_eq!(narrow.line(2), "fas~ ==@@-");
+        assert_eq!(narrow.line(4), "-0.04 .:-=+#@~");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Text in areas: lines, columns, wrapping, and how durations are said.
 
-use crate::tui::view_cx::{Charset, Cx, text_width};
+use crate::tui::view_cx::{Charset, Cx, fit, text_width};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthChar;
@@ -18,20 +18,6 @@ pub fn spans(cx: &mut Cx<'_>, area: Rect, pieces: &[(&str, Style)]) -> u16 {
     pieces.iter().fold(0, |used, (text, style)| used + line(cx, from(area, used), text, *style))
 }
 
-/// `text` in at most so many columns; what does not fit gives way to an ellipsis.
-#[must_use]
-pub fn cut(text: &str, width: usize, charset: Charset) -> String {
-    if text_width(text) <= width {
-        return text.to_owned();
-    }
-    let mut used = 1;
-    let kept = text.chars().take_while(|c| {
-        used += c.width().unwrap_or(0);
-        used <= width
-    });
-    kept.collect::<String>() + if charset == Charset::Ascii { "~" } else { "…" }
-}
-
 /// [`wrap`]ped into at most so many rows; what does not fit gives way to an ellipsis.
 #[must_use]
 pub fn paragraph(text: &str, width: usize, rows: usize, charset: Charset) -> Vec<String> {
@@ -39,7 +25,7 @@ pub fn paragraph(text: &str, width: usize, rows: usize, charset: Charset) -> Vec
     if lines.len() > rows {
         lines.truncate(rows);
         if let Some(last) = lines.last_mut() {
-            *last = cut(&format!("{last}  "), (text_width(last) + 1).min(width), charset);
+            *last = fit(&format!("{last}  "), (text_width(last) + 1).min(width), charset.ellipsis());
         }
     }
     lines

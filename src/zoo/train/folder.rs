@@ -81,8 +81,11 @@ impl Folder {
     }
 
     fn copy(&self, from: &Files, name: &str) -> Result<(), ZooError> {
-        let path = self.out.join(name);
-        write_bytes(&path, from.get(name)?.bytes()).map_err(|source| WeightsError::Write { path, source }.into())
+        let (path, file) = (self.out.join(name), from.get(name)?);
+        if std::fs::read(&path).is_ok_and(|there| there == file.bytes()) {
+            return Ok(());
+        }
+        write_bytes(&path, file.bytes()).map_err(|source| WeightsError::Write { path, source }.into())
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), ZooError> {

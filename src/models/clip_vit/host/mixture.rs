@@ -20,7 +20,7 @@ use crate::models::clip_vit::ClipVitConfig;
 use crate::models::clip_vit::layout::{self, Entry, Kept};
 use crate::models::clip_vit::module::find;
 use gated::{Experts, Gated, Visit};
-use router::{Gates, means, sees_all_tokens, sees_features};
+use router::{Gates, means};
 
 /// What [`MixedClipVit`](crate::models::clip_vit::MixedClipVit) is on every device, by hand-written loops: the same to
 /// rounding, in less time and without a second copy of the experts.
@@ -103,22 +103,25 @@ impl HostMixture {
     /// Features of images, `[n, channels, height, width]`, and who was asked for them.
     #[must_use]
     pub fn features(&self, pixels: &[f32], shape: [usize; 3]) -> HostRouted {
-        let image = shape.iter().product::<usize>() * self.images();
-        let mut all = HostRouted { features: Vec::new(), weights: Vec::new() };
-        for pixels in pixels.chunks(image.max(1)) {
-            let HostRouted { features, weights } = self.run(pixels, shape, None, false).routed;
-            all.features.extend(features);
-            all.weights.extend(weights);
-        }
-        all
+        self.look(pixels, shape, false)
     }
 
     /// Whom the routers ask for images, `[n, place · expert]`, all tokens of the last block counting too, although only the class
     /// token leaves it.
     #[must_use]
     pub fn asked(&self, pixels: &[f32], shape: [usize; 3]) -> Vec<f32> {
+        self.look(pixels, shape, true).weights
+    }
+
+    fn look(&self, pixels: &[f32], shape: [usize; 3], whole: bool) -> HostRouted {
         let image = shape.iter().product::<usize>() * self.images();
-        pixels.chunks(image.max(1)).flat_map(|pixels| self.run(pixels, shape, None, true).routed.weights).collect()
+        let mut all = HostRouted { features: Vec::new(), weights: Vec::new() };
+        for pixels in pixels.chunks(image.max(1)) {
+            let HostRouted { features, weights } = self.run(pixels, shape, None, whole).routed;
+            all.features.extend(features);
+            all.weights.extend(weights);
+        }
+        all
     }
 
     /// Images that are best passed through at once.
@@ -135,7 +138,7 @@ impl HostMixture {
 
     fn run(&self, pixels: &[f32], shape: [usize; 3], mut tape: Option<Tape>, whole: bool) -> MixedPassage {
         let n = pixels.len() / shape.iter().product::<usize>().max(1);
-        let plain = self.mixture.routers.iter().any(sees_features).then(|| {
+        let plain = self.mixture.routers.iter().any(Router::sees_features).then(|| {
             // Slices are always f32, and without blocks there is no tower.
             self.backbone().features(pixels, shape, None).unwrap_or_default()
         });
@@ -210,7 +213,7 @@ impl HostMixture {
             let experts = self.mixed[at].map(|(place, layer)| {
                 let (visit, place) = (&visits[place], &body.places[place]);
                 let router = &routers[place.router];
-                let features = features.filter(|_| sees_features(router));
+                let features = features.filter(|_| router.sees_features());
                 Experts { layer: &place.layers[layer], unit: place.unit, router, visit, features, n }
             });
             Gated { at, plain, experts }
@@ -220,7 +223,7 @@ impl HostMixture {
         let last = layout::block(self.config.num_hidden_layers - 1);
         host.whole = [last.key, last.value, last.query, last.out, last.fc1, last.fc2].iter().any(|linear| {
             let place = self.mixed[linear.weight].map(|(place, _)| &body.places[place]);
-            place.is_some_and(|place| sees_all_tokens(&routers[place.router]))
+            place.is_some_and(|place| routers[place.router].sees_all_tokens())
         });
         host
     }
@@ -261,7 +264,7 @@ impl Routers<'_> {
         let Mixture { body, routers } = &self.tower.mixture;
         for (place, visit) in body.places.iter().zip(self.visits) {
             let Router::Perceptron(network) = &routers[place.router] else { continue };
-            let on_features = sees_features(&routers[place.router]);
+            let on_features = routers[place.router].sees_features();
             // What features are made of does not depend on routers, and they are asked about by whichever place comes first.
             if on_features == matrix.is_some() {
                 continue;

@@ -36,9 +36,6 @@ pub(super) enum Gates {
     Images(Tensor<2>),
 }
 
-/// How sharply a [`Perceptron`] that lets only some weights through separates them.
-const SHARPNESS: f32 = 100.0;
-
 impl Gate {
     /// On a device with autodiff, its numbers ask for slopes if they are ever trained.
     pub fn new(router: &Router, device: &Device) -> Self {
@@ -144,7 +141,7 @@ fn let_through(weights: Tensor<2>, count: usize) -> Tensor<2> {
     }
     // Where the threshold lies is not learned.
     let threshold = weights.clone().detach().topk(count, 1).narrow(1, count - 1, 1);
-    let share = sigmoid((weights.clone() - threshold).mul_scalar(SHARPNESS));
+    let share = sigmoid((weights.clone() - threshold).mul_scalar(Perceptron::SHARPNESS));
     weights * share
 }
 /// The `top` largest weights of every row, made to add up to 1; of equal ones the first.

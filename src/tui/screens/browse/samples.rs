@@ -101,7 +101,7 @@ fn classes(model: &Model, task: &Task, area: Rect, cx: &mut Cx<'_>) -> u16 {
             y += 1;
         }
         if y >= area.y + most || y >= area.bottom() {
-            let more = cx.symbol("…", "~");
+            let more = cx.charset.ellipsis();
             cx.print(area.right().saturating_sub(1), y - 1, 1, more, cx.theme.dim);
             return most.min(area.height);
         }

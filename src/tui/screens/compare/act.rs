@@ -16,6 +16,14 @@ const fn some(model: &Model) -> Result<(), &'static str> {
     }
 }
 
+const fn two(model: &Model) -> Result<(), &'static str> {
+    match model.compare.runs.len() {
+        0 => some(model),
+        1 => Err("one run is marked; a second one is needed"),
+        _ => Ok(()),
+    }
+}
+
 pub const COMMANDS: &[Command] = &[
     Command::on(HERE, "compare.up", &["up", "k"], "Up", "Move up in the marked runs", |m, _| step(m, -1)),
     Command::on(HERE, "compare.down", &["down", "j"], "Down", "Move down in the marked runs", |m, _| step(m, 1)),
@@ -93,7 +101,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         aliases: &["chart", "bars", "table"],
         priority: 40,
-        enabled: some,
+        enabled: two,
         ..Command::on(
             HERE,
             "compare.chart",

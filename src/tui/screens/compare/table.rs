@@ -78,7 +78,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             70 - at as u8
         };
         let room = if at == 0 { 10 } else { 22 };
-        let label = if compact { String::new() } else { fit(&printable(&run.label), room, cx.symbol("…", ".")) };
+        let label = if compact { String::new() } else { fit(&printable(&run.label), room, cx.charset.ellipsis()) };
         let title = format!("  {} {label}", letter(at));
         columns.push(Column::left(title, keep));
     }

@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use super::{Pinned, setting::Setting, sweep};
-use crate::engine::{Event, Job, JobKind, Recipe, RunId};
+use crate::engine::{Event, Job, JobKind, RunId};
 use crate::tasks::{Data, Split};
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
@@ -11,13 +11,8 @@ use crate::tui::runs::{self, RunState};
 /// The job for a setting.
 #[must_use]
 pub fn job(model: &Model, setting: &Setting, kind: JobKind, data: Data, limit: Option<usize>) -> Job {
-    let recipe = Recipe {
-        method: setting.method.id.to_owned(),
-        params: setting.params.clone(),
-        experts: setting.experts.clone(),
-    };
     let tasks = model.catalog.tasks.iter().map(|task| task.id.clone()).collect();
-    Job { kind, recipe, tasks, split: data.split, limit, corruption: data.corruption }
+    Job { kind, recipe: setting.recipe(), tasks, split: data.split, limit, corruption: data.corruption }
 }
 
 /// Why the setting cannot be fused, if so.

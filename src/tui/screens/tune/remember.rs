@@ -22,19 +22,15 @@ struct Remembered {
 /// The setting in a few words: `λ=0.4`, or the method where it has no parameters.
 #[must_use]
 pub fn label(setting: &Setting) -> String {
-    let text = label::params(setting.method, &recipe(setting));
+    let text = label::params(setting.method, &setting.recipe());
     if text.is_empty() { setting.method.name.to_owned() } else { text }
-}
-
-fn recipe(setting: &Setting) -> Recipe {
-    Recipe { method: setting.method.id.to_owned(), params: setting.params.clone(), experts: setting.experts.clone() }
 }
 
 /// What to remember between sessions, as JSON: the recipe and the layout.
 #[must_use]
 pub fn saved(model: &Model) -> String {
     let State { setting, advanced, .. } = &model.tune;
-    let remembered = Remembered { recipe: recipe(setting), advanced: *advanced, tuned_on_test: setting.tuned_on_test };
+    let remembered = Remembered { recipe: setting.recipe(), advanced: *advanced, tuned_on_test: setting.tuned_on_test };
     // Only maps, strings and finite numbers: it cannot fail.
     serde_json::to_string(&remembered).unwrap_or_default()
 }

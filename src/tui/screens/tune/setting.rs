@@ -1,5 +1,6 @@
 //! What the person has dialled in, and every way back.
 
+use crate::engine::Recipe;
 use crate::fusion::Method;
 use crate::params::ParamSet;
 use std::time::Duration;
@@ -30,6 +31,11 @@ impl PartialEq for Setting {
 }
 
 impl Setting {
+    #[must_use]
+    pub fn recipe(&self) -> Recipe {
+        Recipe { method: self.method.id.to_owned(), params: self.params.clone(), experts: self.experts.clone() }
+    }
+
     /// Whether a task's expert is among those that are combined; it has the task's name.
     #[must_use]
     pub fn has_seen(&self, task: &str) -> bool {

@@ -129,7 +129,7 @@ impl<'a> Experts<'a> {
             let answer = |(left, out): (&[f32], &mut [f32]), own: &mut [f32]| {
                 Matrix::new(left, inputs).times_to(Matrix::new(own, inputs).transposed(), out);
             };
-            self.assemble(plain, gates, all, answer, |_, _| ());
+            self.assemble(plain, gates, &self.dense(), all, answer, |_, _| ());
             out
         } else {
             Matrix::new(left, inputs).times(plain.transposed())
@@ -191,18 +191,18 @@ impl<'a> Experts<'a> {
         }
     }
 
-    /// Gives `with` each image's part of what is there `for_each` image, and its own weight, `[outputs, inputs]`, which it may
+    /// Of the `dense` changes, and where their gates are: gives `with` each image's part of what is there `for_each` image, and its own weight, `[outputs, inputs]`, which it may
     /// overwrite; `after` every few images it is given the number of the first of them and what was made of their weights.
     fn assemble<T>(
         &self,
         plain: Matrix<'_>,
         gates: &Gates,
+        (places, changes): &(Vec<usize>, Vec<&[f32]>),
         mut for_each: impl Iterator<Item = T>,
         mut with: impl FnMut(T, &mut [f32]),
         mut after: impl FnMut(usize, &[f32]),
     ) {
         let Gates::Images(values) = gates else { return };
-        let (places, changes) = self.dense();
         let width = self.width();
         let shares: Vec<f32> =
             values.chunks_exact(width).flat_map(|row| places.iter().map(move |&at| row[at])).collect();
@@ -212,7 +212,7 @@ impl<'a> Experts<'a> {
         for (lot, shares) in shares.chunks(at_once * places.len()).enumerate() {
             let count = shares.len() / places.len();
             let own = &mut own[..count * size];
-            experts::assemble(plain.values(), &changes, shares, own);
+            experts::assemble(plain.values(), changes, shares, own);
             for (own, item) in own.chunks_exact_mut(size).zip(for_each.by_ref().take(count)) {
                 with(item, own);
             }
@@ -232,7 +232,8 @@ impl<'a> Experts<'a> {
         found.resize(self.n * width, 0.0);
         let assembled = self.is_assembled(gates, tokens);
         if assembled {
-            let (places, changes) = self.dense();
+            let dense = self.dense();
+            let (places, changes) = &dense;
             let images = left.chunks_exact(tokens * inputs).zip(over.chunks_exact(tokens * outputs));
             let all = images.zip(onto.chunks_exact_mut(tokens * inputs));
             let there_and_back = |((left, over), onto): ((&[f32], &[f32]), &mut [f32]), weight: &mut [f32]| {
@@ -240,9 +241,9 @@ impl<'a> Experts<'a> {
                 over.times_onto(Matrix::new(weight, inputs), onto);
                 over.transposed().times_to(Matrix::new(left, inputs), weight);
             };
-            self.assemble(plain, gates, all, there_and_back, |first, products| {
+            self.assemble(plain, gates, &dense, all, there_and_back, |first, products| {
                 let mut own = vec![0.0; products.len() / (inputs * outputs) * changes.len()];
-                experts::inner_products(&changes, products, &mut own);
+                experts::inner_products(changes, products, &mut own);
                 for (found, own) in found[first * width..].chunks_exact_mut(width).zip(own.chunks_exact(changes.len()))
                 {
                     places.iter().zip(own).for_each(|(&at, own)| found[at] += own);

@@ -1,11 +1,10 @@
 //! Routers on the CPU, and their way back.
 
-use crate::fusion::{Affine, Norms, Perceptron, Router, Sees};
+use crate::fusion::{Affine, Norms, Perceptron, Router};
 use crate::models::clip_vit::host::weight::Matrix;
 use crate::models::clip_vit::kernels::slopes;
 
-/// How sharply a [`Perceptron`] that lets only some weights through separates them.
-const SHARPNESS: f32 = 100.0;
+const SHARPNESS: f32 = Perceptron::SHARPNESS;
 
 /// What a router has said of a micro-batch.
 pub(super) struct Said {
@@ -34,16 +33,6 @@ struct Memory {
     rows: usize,
     /// Tokens an image that it looked at.
     tokens: usize,
-}
-
-/// Whether it looks at the backbone's features, not at what its place is given.
-pub(super) fn sees_features(router: &Router) -> bool {
-    matches!(router, Router::Perceptron(network) if network.sees == Sees::Features)
-}
-
-/// Whether it looks at all tokens of an image at once.
-pub(super) fn sees_all_tokens(router: &Router) -> bool {
-    matches!(router, Router::Perceptron(network) if network.sees == Sees::Tokens)
 }
 
 /// Shows a router `[n · tokens, inputs]`; features are a single token.

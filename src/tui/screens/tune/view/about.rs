@@ -4,14 +4,14 @@ use crate::fusion::Method;
 use crate::tui::model::Model;
 use crate::tui::screens::tune::actions;
 use crate::tui::view_cx::Cx;
-use crate::tui::widgets::text::{cut, line, paragraph, row, wrap};
+use crate::tui::widgets::text::{line, paragraph, row, wrap};
 use ratatui::layout::Rect;
 
 /// Formula, summary, reference, and why the method cannot be used, if so.
 pub fn method(model: &Model, method: &Method, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     let width = usize::from(area.width);
-    let mut lines = vec![(cut(method.formula, width, cx.charset), theme.accent)];
+    let mut lines = vec![(method.formula.to_owned(), theme.accent)];
     if let Err(reason) = actions::fits(model, method) {
         let mark = cx.symbol("⟂ ", "x ");
         lines.extend(wrap(&format!("{mark}{reason}"), width).into_iter().map(|text| (text, theme.warn)));

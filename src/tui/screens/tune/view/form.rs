@@ -1,12 +1,13 @@
 //! The parameter form.
 
 use super::{about, menu::scroll};
+use crate::fusion::Groups;
 use crate::params::{Kind, Spec, Value};
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
 use crate::tui::screens::tune::form::{self, Link, Row};
 use crate::tui::view_cx::{Cx, text_width};
-use crate::tui::widgets::text::{columns, cut, from, line, paragraph, right, row};
+use crate::tui::widgets::text::{columns, from, line, paragraph, right, row};
 use ratatui::layout::Rect;
 
 /// Columns of a number at the right of a slider, with the mark that it was changed.
@@ -78,8 +79,7 @@ fn draw_row(model: &Model, at: usize, kind: Row, area: Rect, cx: &mut Cx<'_>) {
         Row::Method => {
             line(cx, name, "method", style);
             let open = cx.symbol("▾", "v");
-            let room = usize::from(rest.width.saturating_sub(2));
-            line(cx, rest, &cut(setting.method.name, room, cx.charset), style);
+            line(cx, columns(rest, 0, rest.width.saturating_sub(2)), setting.method.name, style);
             right(cx, rest, open, theme.dim);
         }
         Row::Experts => {
@@ -167,7 +167,7 @@ fn blocks(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let area = from(area, names(model, area));
     for (i, block) in visible_blocks(model, area).enumerate() {
         let name = &model.catalog.groups[block];
-        let short = name.strip_prefix("layer ").unwrap_or(name);
+        let short = Groups::short(name);
         let short: String = short.chars().take(usize::from(CELL) - 1).collect();
         let style = if block == model.tune.block { cx.theme.accent } else { cx.theme.dim };
         right(cx, Rect { width: CELL, ..from(area, i as u16 * CELL) }, &short, style);

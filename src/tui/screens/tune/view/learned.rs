@@ -1,5 +1,6 @@
 //! What a method learns while it does: the loss as it falls, and the table of coefficients as it forms.
 
+use crate::fusion::Groups;
 use crate::tui::model::Model;
 use crate::tui::runs::{Learned, RunView};
 use crate::tui::view_cx::{Charset, Cx};
@@ -48,8 +49,7 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
     }
     let all = || learned.coefficients.iter().flatten().copied().filter(|x| x.is_finite());
     let (low, high) = all().fold((0.0f64, 1.0f64), |(low, high), x| (low.min(x), high.max(x)));
-    let blocks: Vec<String> =
-        learned.blocks.iter().map(|name| name.strip_prefix("layer ").unwrap_or(name).to_owned()).collect();
+    let blocks: Vec<String> = learned.blocks.iter().map(|name| Groups::short(name).to_owned()).collect();
     let map = Heatmap {
         name: "tune.learned",
         rows: &run.job.recipe.experts,

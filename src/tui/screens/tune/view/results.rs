@@ -30,7 +30,7 @@ pub fn title(model: &Model) -> String {
     let marks = [
         setting.tuned_on_test.then_some(TUNED_ON_TEST),
         setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
-        (data.split == Split::Validation && setting.method.looks_at_validation(&setting.params)).then_some(FITTED),
+        setting.recipe().is_fitted_to(data.split).then_some(FITTED),
         setting.method.is_per_task().then_some("one model per task"),
     ];
     let marks: String = marks.into_iter().flatten().map(|mark| format!(" · {mark}")).collect();
