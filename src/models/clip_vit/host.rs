@@ -12,7 +12,7 @@ mod traced;
 mod weight;
 
 use super::kernels::{self, Attention};
-use super::layout::{self, Entry, Kept};
+use super::layout::{self, Entry};
 use super::module::Layer;
 use super::{ClipVit, ClipVitConfig};
 use burn::module::Param;
@@ -63,6 +63,24 @@ struct HostLayer<'a, W> {
     norm2: Norm<'a>,
 }
 
+/// How far all tokens go in the last block; from there on only the class token does, which is all that is looked at then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// The class token attends to them.
+    Keys,
+    /// To the feed-forward network.
+    Attention,
+    /// To the end.
+    All,
+}
+
+/// Tokens of an image that attend to all, and those of them that go through the feed-forward network.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    attending: usize,
+    through: usize,
+}
+
 /// The model: large matrices as they are, everything else as slices.
 struct Host<'a, W> {
     config: &'a ClipVitConfig,
@@ -73,8 +91,8 @@ struct Host<'a, W> {
     layers: Vec<HostLayer<'a, W>>,
     post_norm: Norm<'a>,
     projection: Option<W>,
-    /// Whether all tokens go through the last block, although only the class token is looked at then.
-    whole: bool,
+    /// How far all tokens go in the last block.
+    reach: Reach,
 }
 
 impl<'a> Host<'a, Tensor<2>> {
@@ -89,7 +107,7 @@ impl<'a> Host<'a, Tensor<2>> {
             layers: layers.collect::<Option<_>>()?,
             post_norm: Norm::of_tensors(model.post_norm())?,
             projection: model.projection().map(Param::val),
-            whole: false,
+            reach: Reach::Keys,
         })
     }
 }
@@ -106,8 +124,10 @@ impl<'a, W> Host<'a, W> {
         let (mut vectors, mut matrices) = (Vec::new(), Vec::new());
         for (entry, &values) in entries.iter().zip(found) {
             match entry.kept {
-                Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
-                Kept::Matrix(_) | Kept::Transposed(_) => matrices.push((values, entry.rows_columns().1)),
+                layout::Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
+                layout::Kept::Matrix(_) | layout::Kept::Transposed(_) => {
+                    matrices.push((values, entry.rows_columns().1))
+                }
             }
         }
         let matrix = |at: usize| weight(at, Matrix::new(matrices[at].0, matrices[at].1));
@@ -137,13 +157,15 @@ impl<'a, W> Host<'a, W> {
             layers: (0..layers).map(layer).collect(),
             post_norm: norm(layout::post_norm(layers)),
             projection: (matrices.len() > projection).then(|| matrix(projection)),
-            whole: false,
+            reach: Reach::Keys,
         }
     }
 
-    /// Tokens of an image that go through the last block.
-    fn last_queries(&self) -> usize {
-        if self.whole { self.config.tokens() } else { 1 }
+    /// Tokens that are kept of each image in a block.
+    fn kept(&self, layer: usize) -> Kept {
+        let reach = if layer + 1 == self.layers.len() { self.reach } else { Reach::All };
+        let tokens = |least: Reach| if reach >= least { self.config.tokens() } else { 1 };
+        Kept { attending: tokens(Reach::Attention), through: tokens(Reach::All) }
     }
 }
 
@@ -157,12 +179,10 @@ impl<W: Weight> Host<'_, W> {
             Some(tape) => self.norm(tape.embedded.insert(x), &self.pre_norm),
             None => self.norm(&x, &self.pre_norm),
         };
-        let (last, layers) = self.layers.split_last()?;
-        for layer in layers {
-            x = self.block(layer, x, (n, tokens), tape.as_deref_mut())?;
+        for layer in 0..self.layers.len() {
+            x = self.block(layer, x, n, tape.as_deref_mut())?;
         }
-        let last = self.block(last, x, (n, self.last_queries()), tape.as_deref_mut())?;
-        let class = if self.whole { first(&last, tokens * hidden, hidden) } else { last };
+        let class = if x.len() > n * hidden { first(&x, tokens * hidden, hidden) } else { x };
         let pooled = self.norm(&class, &self.post_norm);
         if let Some(tape) = tape {
             tape.class = class;
@@ -188,30 +208,26 @@ impl<W: Weight> Host<'_, W> {
         Some(x)
     }
 
-    /// One block over `x`, `[n · tokens · hidden]`, of which the first `queries` tokens of each of `n` images are kept.
-    fn block(
-        &self,
-        layer: &HostLayer<'_, W>,
-        x: Vec<f32>,
-        (n, queries): (usize, usize),
-        tape: Option<&mut Tape>,
-    ) -> Option<Vec<f32>> {
+    /// One block over `x`, `[n · tokens · hidden]`; of each of the `n` images the first tokens are kept.
+    fn block(&self, at: usize, x: Vec<f32>, n: usize, tape: Option<&mut Tape>) -> Option<Vec<f32>> {
+        let (layer, Kept { attending, through }) = (&self.layers[at], self.kept(at));
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
         let input = tape.is_some().then(|| x.clone());
         let normed = self.norm(&x, &layer.norm1);
-        let (mut kept, asking) = if queries == tokens {
+        let (mut kept, asking) = if attending == tokens {
             (x, normed.clone())
         } else {
-            (first(&x, tokens * hidden, queries * hidden), first(&normed, tokens * hidden, queries * hidden))
+            layer.query.weight.look(&normed, hidden);
+            (first(&x, tokens * hidden, attending * hidden), first(&normed, tokens * hidden, attending * hidden))
         };
         let query = product(asking, hidden, &layer.query.weight)?;
         let [key, value] = W::products(normed, hidden, [&layer.key.weight, &layer.value.weight])?;
-        let sizes = self.attention(queries);
+        let sizes = self.attention(attending);
         let mut scratch = sizes.scratch();
-        let mut mixed = vec![0.0; n * queries * hidden];
+        let mut mixed = vec![0.0; n * attending * hidden];
         let biases = (&layer.query.bias[..], &layer.value.bias[..]);
-        for (image, mixed) in mixed.chunks_exact_mut(queries * hidden).enumerate() {
-            let query = &query[image * queries * hidden..][..queries * hidden];
+        for (image, mixed) in mixed.chunks_exact_mut(attending * hidden).enumerate() {
+            let query = &query[image * attending * hidden..][..attending * hidden];
             let seen = image * tokens * hidden..(image + 1) * tokens * hidden;
             kernels::attend(&sizes, query, &key[seen.clone()], &value[seen], biases, &mut scratch, mixed);
         }
@@ -219,7 +235,13 @@ impl<W: Weight> Host<'_, W> {
         let mixed = product(mixed, hidden, &layer.out.weight)?;
         kernels::add_with_bias(&mut kept, &mixed, &layer.out.bias);
         let middle = tape.is_some().then(|| kept.clone());
-        let mut inner = product(self.norm(&kept, &layer.norm2), hidden, &layer.fc1.weight)?;
+        let mut normed = self.norm(&kept, &layer.norm2);
+        if through < attending {
+            layer.fc1.weight.look(&normed, hidden);
+            kept = first(&kept, attending * hidden, through * hidden);
+            normed = first(&normed, attending * hidden, through * hidden);
+        }
+        let mut inner = product(normed, hidden, &layer.fc1.weight)?;
         let before = tape.is_some().then(|| inner.clone());
         kernels::bias_activation(&mut inner, &layer.fc1.bias, self.config.hidden_act);
         let outer = product(inner, self.config.intermediate_size, &layer.fc2.weight)?;

@@ -3,7 +3,7 @@
 
 use super::tape::{Passed, Tape};
 use super::weight::Weight;
-use super::{Host, first};
+use super::{Host, Kept, first};
 use crate::models::clip_vit::kernels::slopes;
 use crate::models::clip_vit::layout::{self, Linear};
 
@@ -19,10 +19,35 @@ pub(super) trait Ledger<W> {
     /// Where the slopes over a norm's weight, vector `at`, and its bias are added.
     fn norm(&mut self, at: usize) -> (&mut [f32], &mut [f32]);
 
+    /// Is shown the slope over what all tokens have for a product, to add to it.
+    fn looked(&mut self, _at: usize, _onto: &mut [f32]) {}
+
     /// A product and its bias.
     fn linear(&mut self, at: Linear, weight: &W, inputs: &[f32], over: &[f32], onto: &mut [f32]) {
         self.bias(at.bias, over);
         self.product(at.weight, weight, inputs, over, onto);
+        self.looked(at.weight, onto);
+    }
+
+    /// A product of the first `keep` of every `every` of the inputs, and its bias; `inputs` and `onto` are of all.
+    fn linear_of_first(
+        &mut self,
+        at: Linear,
+        weight: &W,
+        inputs: &[f32],
+        over: &[f32],
+        onto: &mut [f32],
+        (keep, every): (usize, usize),
+    ) {
+        if keep == every {
+            return self.linear(at, weight, inputs, over, onto);
+        }
+        let inputs = first(inputs, every, keep);
+        let mut back = vec![0.0; inputs.len()];
+        self.bias(at.bias, over);
+        self.product(at.weight, weight, &inputs, over, &mut back);
+        add_to_first(onto, every, &back, keep);
+        self.looked(at.weight, onto);
     }
 }
 
@@ -44,29 +69,25 @@ impl<W: Weight> Host<'_, W> {
         let mut back = vec![0.0; tape.class.len()];
         let own = ledger.norm(layout::post_norm(layers));
         self.norm_back(&tape.class, &self.post_norm.weight, &pooled, &mut back, own);
-        if self.last_queries() > 1 {
-            let class = std::mem::take(&mut back);
-            back = vec![0.0; n * self.last_queries() * hidden];
-            add_to_first(&mut back, self.last_queries() * hidden, &class, hidden);
-        }
+        let last = self.kept(layers - 1).through * hidden;
+        back = spread(back, hidden, last);
         for layer in (0..layers).rev() {
             let Some(passed) = tape.blocks.pop() else { break };
-            let queries = if layer + 1 == layers { self.last_queries() } else { self.config.tokens() };
-            back = self.block_back(layer, passed, back, (n, queries), ledger);
+            back = self.block_back(layer, passed, back, n, ledger);
         }
         back
     }
 
-    /// From the slope over what a block gives, `[n · queries · hidden]`, to that over what it is given, `[n · tokens · hidden]`.
+    /// From the slope over what a block gives, `[n · through · hidden]`, to that over what it is given, `[n · tokens · hidden]`.
     fn block_back(
         &self,
         at: usize,
         passed: Passed,
         mut back: Vec<f32>,
-        (n, queries): (usize, usize),
+        n: usize,
         ledger: &mut impl Ledger<W>,
     ) -> Vec<f32> {
-        let layer = &self.layers[at];
+        let (layer, Kept { attending, through }) = (&self.layers[at], self.kept(at));
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
         let places = layout::block(at);
         let Passed { input, query, key, value, mixed, middle, mut inner } = passed;
@@ -78,17 +99,19 @@ impl<W: Weight> Host<'_, W> {
         slopes::scale(&mut over, &rise);
         let normed = self.norm(&middle, &layer.norm2);
         let mut onto = vec![0.0; middle.len()];
-        ledger.linear(places.fc1, &layer.fc1.weight, &normed, &over, &mut onto);
+        let first = (through * hidden, attending * hidden);
+        ledger.linear_of_first(places.fc1, &layer.fc1.weight, &normed, &over, &mut onto, first);
+        back = spread(back, first.0, first.1);
         self.norm_back(&middle, &layer.norm2.weight, &onto, &mut back, ledger.norm(places.norm2));
 
         let mut over = vec![0.0; mixed.len()];
         ledger.linear(places.out, &layer.out.weight, &mixed, &back, &mut over);
-        let sizes = self.attention(queries);
+        let sizes = self.attention(attending);
         let mut scratch = slopes::Scratch::new(&sizes);
         let (mut asked, mut keyed, mut valued) = (vec![0.0; query.len()], vec![0.0; key.len()], vec![0.0; value.len()]);
         let biases = (&layer.query.bias[..], &layer.value.bias[..]);
         for image in 0..n {
-            let asking = image * queries * hidden..(image + 1) * queries * hidden;
+            let asking = image * attending * hidden..(image + 1) * attending * hidden;
             let seen = image * tokens * hidden..(image + 1) * tokens * hidden;
             let given = (&query[asking.clone()], &key[seen.clone()], &value[seen.clone()]);
             let found = (&mut asked[asking.clone()], &mut keyed[seen.clone()], &mut valued[seen]);
@@ -100,17 +123,9 @@ impl<W: Weight> Host<'_, W> {
         let mut over = vec![0.0; input.len()];
         ledger.linear(places.value, &layer.value.weight, &normed, &valued, &mut over);
         ledger.linear(places.key, &layer.key.weight, &normed, &keyed, &mut over);
-        if queries == tokens {
-            ledger.linear(places.query, &layer.query.weight, &normed, &asked, &mut over);
-        } else {
-            let asking = first(&normed, tokens * hidden, queries * hidden);
-            let mut onto = vec![0.0; asking.len()];
-            ledger.linear(places.query, &layer.query.weight, &asking, &asked, &mut onto);
-            add_to_first(&mut over, tokens * hidden, &onto, queries * hidden);
-            let mut whole = vec![0.0; input.len()];
-            add_to_first(&mut whole, tokens * hidden, &back, queries * hidden);
-            back = whole;
-        }
+        let first = (attending * hidden, tokens * hidden);
+        ledger.linear_of_first(places.query, &layer.query.weight, &normed, &asked, &mut over, first);
+        back = spread(back, first.0, first.1);
         self.norm_back(&input, &layer.norm1.weight, &over, &mut back, ledger.norm(places.norm1));
         back
     }
@@ -126,6 +141,16 @@ impl<W: Weight> Host<'_, W> {
     ) {
         slopes::layer_norm(x, weight, over, self.config.layer_norm_eps as f32, back, own);
     }
+}
+
+/// Every `keep` values, followed by as many zeros as make `every` of them.
+fn spread(values: Vec<f32>, keep: usize, every: usize) -> Vec<f32> {
+    if keep == every {
+        return values;
+    }
+    let mut all = vec![0.0; values.len() / keep * every];
+    add_to_first(&mut all, every, &values, keep);
+    all
 }
 
 /// Adds so many values, one lot after the other, to the first of every `every`.

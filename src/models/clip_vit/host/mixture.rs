@@ -13,7 +13,7 @@ mod tests;
 use super::backward::Ledger;
 use super::tape::Tape;
 use super::weight::Matrix;
-use super::{Host, TOKENS};
+use super::{Host, Reach, TOKENS};
 use crate::fusion::{Mixture, Router};
 use crate::models::ModelError;
 use crate::models::clip_vit::ClipVitConfig;
@@ -144,7 +144,9 @@ impl HostMixture {
         });
         let visits: Vec<Visit> = self.mixture.body.places.iter().map(|_| Visit::default()).collect();
         let mut host = self.host(&visits, plain.as_deref(), n);
-        host.whole |= whole;
+        if whole {
+            host.reach = Reach::All;
+        }
         let features = host.features(pixels, shape, tape.as_mut());
         let routed = HostRouted { features: features.unwrap_or_default(), weights: self.weights(&visits, n) };
         MixedPassage { routed, n, tape: tape.unwrap_or_default(), visits, plain }
@@ -219,13 +221,33 @@ impl HostMixture {
             Gated { at, plain, experts }
         };
         let mut host = Host::over(&self.config, &self.entries, &self.found(), gated);
-        // Routers that look at whole images need all of their tokens.
-        let last = layout::block(self.config.num_hidden_layers - 1);
-        host.whole = [last.key, last.value, last.query, last.out, last.fc1, last.fc2].iter().any(|linear| {
-            let place = self.mixed[linear.weight].map(|(place, _)| &body.places[place]);
-            place.is_some_and(|place| routers[place.router].sees_all_tokens())
-        });
+        host.reach = self.reach();
         host
+    }
+
+    /// How far all tokens have to go in the last block for routers that look at whole images.
+    fn reach(&self) -> Reach {
+        let last = layout::block(self.config.num_hidden_layers - 1);
+        let asked = [
+            (last.query, Reach::Keys),
+            (last.key, Reach::Keys),
+            (last.value, Reach::Keys),
+            (last.out, Reach::Attention),
+            (last.fc1, Reach::Attention),
+            (last.fc2, Reach::All),
+        ];
+        // A place's router is asked about what the first of its layers is given.
+        let (mut known, mut reach) = (Vec::new(), Reach::Keys);
+        for (linear, least) in asked {
+            let Some((place, _)) = self.mixed[linear.weight].filter(|(place, _)| !known.contains(place)) else {
+                continue;
+            };
+            known.push(place);
+            if self.mixture.routers[self.mixture.body.places[place].router].sees_all_tokens() {
+                reach = reach.max(least);
+            }
+        }
+        reach
     }
 
     /// The backbone's tensors in the order of the entries; that they are all there was made sure of when it was built.
@@ -244,11 +266,14 @@ struct Routers<'a> {
 }
 
 impl Ledger<Gated<'_>> for Routers<'_> {
-    fn product(&mut self, at: usize, weight: &Gated<'_>, inputs: &[f32], over: &[f32], onto: &mut [f32]) {
+    fn product(&mut self, _at: usize, weight: &Gated<'_>, inputs: &[f32], over: &[f32], onto: &mut [f32]) {
         match &weight.experts {
             Some(experts) => experts.back(weight.plain, inputs, over, onto),
             None => Matrix::new(over, weight.plain.rows()).times_onto(weight.plain, onto),
         }
+    }
+
+    fn looked(&mut self, at: usize, onto: &mut [f32]) {
         self.settle(Some(at), Some(onto));
     }
 

@@ -14,15 +14,15 @@ pub(super) struct Tape {
 pub(super) struct Passed {
     /// `[n · tokens · hidden]`
     pub input: Vec<f32>,
-    /// `[n · queries · hidden]`
+    /// `[n · attending · hidden]`
     pub query: Vec<f32>,
     /// `[n · tokens · hidden]`
     pub key: Vec<f32>,
     pub value: Vec<f32>,
-    /// What attention mixes of the values, `[n · queries · hidden]`.
+    /// What attention mixes of the values, `[n · attending · hidden]`.
     pub mixed: Vec<f32>,
-    /// What the feed-forward network is added to, `[n · queries · hidden]`.
+    /// What the feed-forward network is added to, `[n · attending · hidden]`.
     pub middle: Vec<f32>,
-    /// Before the activation, `[n · queries · intermediate]`.
+    /// Before the activation, `[n · through · intermediate]`.
     pub inner: Vec<f32>,
 }

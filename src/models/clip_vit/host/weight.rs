@@ -7,6 +7,9 @@ pub(in crate::models::clip_vit) trait Weight: Sized {
     /// `left`, `[rows, inputs]`, times each of `weights`: `[rows, outputs]`. It takes the left side over, which saves some a
     /// copy. Nothing when a tensor is not f32.
     fn products<const N: usize>(left: Vec<f32>, inputs: usize, weights: [&Self; N]) -> Option<[Vec<f32>; N]>;
+
+    /// Is shown what all tokens have for it, `[rows, inputs]`, before a product of only the class tokens' is asked for.
+    fn look(&self, _all: &[f32], _inputs: usize) {}
 }
 
 /// `[inputs, outputs]`

@@ -65,6 +65,12 @@ impl Weight for Gated<'_> {
             }
         }))
     }
+
+    fn look(&self, all: &[f32], inputs: usize) {
+        if let Some(experts) = self.experts.as_ref().filter(|experts| experts.router.sees_all_tokens()) {
+            experts.said(self.at, all, inputs);
+        }
+    }
 }
 
 /// A change that is kept as it is, or at low rank, with its first number among the gates of an image or token.
