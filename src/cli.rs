@@ -71,7 +71,7 @@ fn dispatch(args: &Args) -> Result<ExitCode, CliError> {
         Some(Command::Schema) => documents::schema().map(done),
         Some(Command::Completions { shell }) => documents::completions(*shell).map(done),
         Some(Command::Man { command }) => documents::man(command.as_deref()).map(done),
-        Some(Command::Probe { target }) => probe::run(*target),
+        Some(Command::Probe { target, hardware }) => probe::run(*target, *hardware),
     }
 }
 

@@ -138,6 +138,9 @@ pub enum Command {
     Probe {
         /// Such as `vulkan:0`
         target: DeviceRequest,
+        /// Refuse drivers that compute on the CPU
+        #[arg(long)]
+        hardware: bool,
     },
 }
 

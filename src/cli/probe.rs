@@ -6,8 +6,8 @@ use crate::engine::{DeviceRequest, probe};
 use serde_json::json;
 use std::process::ExitCode;
 
-pub fn run(target: DeviceRequest) -> Result<ExitCode, CliError> {
-    match probe(target) {
+pub fn run(target: DeviceRequest, hardware: bool) -> Result<ExitCode, CliError> {
+    match probe(target, hardware) {
         Ok(report) => {
             output::json_line(&report)?;
             Ok(if report.trusted { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,7 +9,7 @@ use std::str::FromStr;
 /// What a person asked for with `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceRequest {
-    /// The best device that proves itself, else the CPU.
+    /// The best GPU that proves itself, else the CPU.
     #[default]
     Auto,
     Cpu,
@@ -57,13 +57,20 @@ pub(super) struct OpenDevice {
     pub tensor: Device,
     /// GPUs want large batches of one shape; the CPU wants one small batch a core.
     pub is_gpu: bool,
+    /// A graphics driver that computes on the CPU.
+    pub is_software: bool,
 }
 
 impl OpenDevice {
     pub fn cpu() -> Self {
         let threads = super::lanes::cpu_threads();
         let plural = if threads == 1 { "" } else { "s" };
-        Self { name: format!("cpu ({threads} thread{plural})"), tensor: Device::flex(), is_gpu: false }
+        Self {
+            name: format!("cpu ({threads} thread{plural})"),
+            tensor: Device::flex(),
+            is_gpu: false,
+            is_software: false,
+        }
     }
 
     /// Opens a GPU without proving it; only for the probe's child process and for devices it has proved.
@@ -82,7 +89,8 @@ impl OpenDevice {
             0 => unavailable("no such device on this machine"),
             n => unavailable(&format!("there are only {n}, counted from 0")),
         })?;
-        Ok(Self { name: request.to_string(), tensor, is_gpu: true })
+        let is_software = is_software(&tensor);
+        Ok(Self { name: request.to_string(), tensor, is_gpu: true, is_software })
     }
 }
 
@@ -111,6 +119,22 @@ fn vulkan_devices() -> Result<Vec<Device>, &'static str> {
     Err("this binary was built without wgpu; build with `--features wgpu`")
 }
 
+/// Whether a device that [`vulkan_devices`] lists is a driver that computes on the CPU.
+#[cfg(feature = "vulkan")]
+fn is_software(device: &Device) -> bool {
+    *device == Device::vulkan(burn::tensor::DeviceKind::Cpu)
+}
+
+#[cfg(all(feature = "wgpu", not(feature = "vulkan")))]
+fn is_software(device: &Device) -> bool {
+    *device == Device::wgpu(burn::tensor::DeviceKind::Cpu)
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn is_software(_: &Device) -> bool {
+    false
+}
+
 /// One line of `fusebench doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {
@@ -129,9 +153,10 @@ pub fn devices() -> Vec<DeviceInfo> {
     for (kind, found) in [("cuda", cuda_devices()), ("vulkan", vulkan_devices())] {
         match found {
             Ok(found) if found.is_empty() => all.push(missing(kind, "no device or no driver found")),
-            Ok(found) => all.extend((0..found.len()).map(|index| {
+            Ok(found) => all.extend(found.iter().enumerate().map(|(index, device)| {
                 let id = format!("{kind}:{index}");
-                DeviceInfo { name: id.clone(), id, available: true, reason: None }
+                let name = if is_software(device) { format!("{id} (a software driver)") } else { id.clone() };
+                DeviceInfo { id, name, available: true, reason: None }
             })),
             Err(reason) => all.push(missing(kind, reason)),
         }

@@ -50,9 +50,9 @@ impl Engine {
         let device = match request {
             DeviceRequest::Cpu => OpenDevice::cpu(),
             DeviceRequest::Auto => {
-                probe::candidates().into_iter().find_map(|gpu| prove(gpu).ok()).unwrap_or_else(OpenDevice::cpu)
+                probe::candidates().into_iter().find_map(|gpu| prove(gpu, true).ok()).unwrap_or_else(OpenDevice::cpu)
             }
-            gpu => prove(gpu)?,
+            gpu => prove(gpu, false)?,
         };
         Self::start_on(zoo, device, DeviceRequest::Cpu, sink)
     }
@@ -135,17 +135,18 @@ impl Drop for Engine {
     }
 }
 
-fn prove(request: DeviceRequest) -> Result<OpenDevice, EngineError> {
-    probe::prove(request)?;
+fn prove(request: DeviceRequest, hardware: bool) -> Result<OpenDevice, EngineError> {
+    probe::prove(request, hardware)?;
     OpenDevice::gpu(request)
 }
 
 /// Runs on the probe thread: hands the first GPU that proves itself to the worker.
 fn seek_gpu(wish: DeviceRequest, commands: &Sender<Command>, sink: &(dyn Fn(Event) + Send + Sync)) {
-    let candidates = if wish == DeviceRequest::Auto { probe::candidates() } else { vec![wish] };
+    let is_free = wish == DeviceRequest::Auto;
+    let candidates = if is_free { probe::candidates() } else { vec![wish] };
     let mut reasons = Vec::new();
     for candidate in candidates {
-        match prove(candidate) {
+        match prove(candidate, is_free) {
             Ok(device) => {
                 let _ = commands.send(Command::Use(device));
                 return;

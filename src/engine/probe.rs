@@ -24,6 +24,8 @@ pub struct ProbeReport {
     pub seconds: f64,
     /// Whether both errors are small enough.
     pub trusted: bool,
+    /// A driver that computes on the CPU.
+    pub software: bool,
 }
 
 /// Larger relative errors than this are wrong numbers, not rounding.
@@ -46,9 +48,13 @@ pub(super) fn candidates() -> Vec<DeviceRequest> {
 /// Runs the self-test in this process: what the hidden `fusebench probe DEVICE` does.
 ///
 /// # Errors
-/// When the device is not there or fails while it computes.
-pub fn probe(request: DeviceRequest) -> Result<ProbeReport, EngineError> {
+/// When the device is not there, fails while it computes, or is none of its own where `hardware` is wanted.
+pub fn probe(request: DeviceRequest, hardware: bool) -> Result<ProbeReport, EngineError> {
     let device = OpenDevice::gpu(request)?;
+    if hardware && device.is_software {
+        let reason = format!("it is a software driver, slower than the CPU; --device {request} takes it all the same");
+        return Err(EngineError::DeviceUnavailable { device: request.to_string(), reason });
+    }
     let started = Instant::now();
     let expected = self_test::run(&OpenDevice::cpu().tensor)?;
     let got = self_test::run(&device.tensor)?;
@@ -60,6 +66,7 @@ pub fn probe(request: DeviceRequest) -> Result<ProbeReport, EngineError> {
         gradient_error,
         seconds: started.elapsed().as_secs_f64(),
         trusted: forward_error <= TOLERANCE && gradient_error <= TOLERANCE,
+        software: device.is_software,
     })
 }
 
@@ -70,21 +77,22 @@ fn relative_error(got: &[f32], expected: &[f32]) -> f64 {
     f64::from(far.fold(0.0, f32::max) / scale)
 }
 
-/// Proves a GPU in a child process, or remembers that this driver and version have been proved before.
+/// Proves a GPU in a child process, or remembers that this driver and version have been proved before; with `hardware`, drivers
+/// that compute on the CPU are refused.
 ///
 /// # Errors
 /// Why the device cannot be used.
-pub(super) fn prove(request: DeviceRequest) -> Result<(), EngineError> {
+pub(super) fn prove(request: DeviceRequest, hardware: bool) -> Result<(), EngineError> {
     let unavailable = |reason: String| EngineError::DeviceUnavailable { device: request.to_string(), reason };
     // What this build cannot do at all needs no child process.
     if !candidates().iter().any(|gpu| std::mem::discriminant(gpu) == std::mem::discriminant(&request)) {
         return OpenDevice::gpu(request).map(drop);
     }
     let memory = Memory::open(request);
-    if memory.as_ref().is_some_and(Memory::is_proved) {
+    if memory.as_ref().is_some_and(|memory| memory.is_proved(hardware)) {
         return Ok(());
     }
-    let report = ask_child(request).map_err(unavailable)?;
+    let report = ask_child(request, hardware).map_err(unavailable)?;
     if !report.trusted {
         return Err(unavailable(format!(
             "its numbers are wrong (relative error {:.1e} forward, {:.1e} gradient)",
@@ -97,10 +105,11 @@ pub(super) fn prove(request: DeviceRequest) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn ask_child(request: DeviceRequest) -> Result<ProbeReport, String> {
+fn ask_child(request: DeviceRequest, hardware: bool) -> Result<ProbeReport, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let mut child = Command::new(program)
         .args(["probe", &request.to_string()])
+        .args(hardware.then_some("--hardware"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -154,8 +163,8 @@ impl Memory {
         std::fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    fn is_proved(&self) -> bool {
-        self.read().get(&self.key).is_some_and(|report| report.trusted)
+    fn is_proved(&self, hardware: bool) -> bool {
+        self.read().get(&self.key).is_some_and(|report| report.trusted && !(hardware && report.software))
     }
 
     /// Not being able to remember costs the next start a probe, nothing more.
@@ -193,16 +202,28 @@ mod tests {
         assert_eq!(relative_error(&[f32::NAN], &[1.0]), f64::INFINITY);
     }
 
+    #[test]
+    fn what_was_proved_by_name_is_not_taken_unasked_if_it_is_software() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory { path: folder.path().join("proved.json"), key: "vulkan:0".to_owned() };
+        assert!(!memory.is_proved(false));
+        let report = probe(DeviceRequest::Cpu, false).unwrap();
+        memory.remember(ProbeReport { software: true, ..report.clone() });
+        assert!(memory.is_proved(false) && !memory.is_proved(true));
+        memory.remember(report);
+        assert!(memory.is_proved(true));
+    }
+
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn what_was_not_built_is_refused_without_a_child() {
-        let error = prove(DeviceRequest::Cuda(0)).unwrap_err().to_string();
+        let error = prove(DeviceRequest::Cuda(0), false).unwrap_err().to_string();
         assert!(error.contains("built without CUDA"), "{error}");
     }
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let report = probe(DeviceRequest::Cpu).unwrap();
+        let report = probe(DeviceRequest::Cpu, true).unwrap();
         assert_eq!((report.forward_error, report.gradient_error, report.trusted), (0.0, 0.0, true));
     }
 }
