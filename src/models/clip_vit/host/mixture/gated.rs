@@ -141,20 +141,21 @@ impl<'a> Experts<'a> {
             Matrix::new(left, inputs).times(plain.transposed())
         };
         for (at, part) in self.parts() {
+            if assembled && matches!(part, Part::Dense(_)) {
+                continue;
+            }
             let gate = self.gate(gates, tokens, at);
-            match part {
-                Part::Dense(_) if assembled => {}
-                Part::Dense(change) => {
-                    let mut more = Matrix::new(left, inputs).times(Matrix::new(change, inputs).transposed());
-                    scale_rows(&mut more, rows, &gate);
-                    out.iter_mut().zip(&more).for_each(|(out, more)| *out += more);
+            match self.asking(gates, rows, &gate) {
+                Some(asking) => {
+                    let left: Vec<f32> =
+                        asking.iter().flat_map(|row| &left[row * inputs..][..inputs]).copied().collect();
+                    let mut more = vec![0.0; asking.len() * outputs];
+                    self.add(&part, &left, inputs, &|row, more| gate(asking[row], more), &mut more);
+                    for (row, more) in asking.iter().zip(more.chunks_exact(outputs)) {
+                        out[row * outputs..][..outputs].iter_mut().zip(more).for_each(|(out, more)| *out += more);
+                    }
                 }
-                Part::LowRank(.., 0) => {}
-                Part::LowRank(wide, narrow, rank) => {
-                    let mut along = Matrix::new(left, inputs).times(Matrix::new(narrow, inputs).transposed());
-                    self.weigh(&mut along, rows, rank, &gate);
-                    Matrix::new(&along, rank).times_onto(Matrix::new(wide, rank).transposed(), &mut out);
-                }
+                None => self.add(&part, left, inputs, &gate, &mut out),
             }
         }
         for (at, bias) in self.biases() {
@@ -165,6 +166,33 @@ impl<'a> Experts<'a> {
             }
         }
         out
+    }
+
+    /// The tokens that ask an expert, where each asks for itself and not all do.
+    fn asking(&self, gates: &Gates, rows: usize, gate: &impl Fn(usize, usize) -> f32) -> Option<Vec<usize>> {
+        if self.unit != Unit::Expert || matches!(gates, Gates::Images(_)) {
+            return None;
+        }
+        let asking: Vec<usize> = (0..rows).filter(|&row| gate(row, 0) != 0.0).collect();
+        (asking.len() < rows).then_some(asking)
+    }
+
+    /// Adds what a change makes of `left`, `[rows, inputs]`, times its gates, to `out`, `[rows, outputs]`.
+    fn add(&self, part: &Part<'_>, left: &[f32], inputs: usize, gate: &impl Fn(usize, usize) -> f32, out: &mut [f32]) {
+        let left = Matrix::new(left, inputs);
+        match *part {
+            Part::Dense(change) => {
+                let mut more = left.times(Matrix::new(change, inputs).transposed());
+                scale_rows(&mut more, left.rows(), gate);
+                out.iter_mut().zip(&more).for_each(|(out, more)| *out += more);
+            }
+            Part::LowRank(.., 0) => {}
+            Part::LowRank(wide, narrow, rank) => {
+                let mut along = left.times(Matrix::new(narrow, inputs).transposed());
+                self.weigh(&mut along, left.rows(), rank, gate);
+                Matrix::new(&along, rank).times_onto(Matrix::new(wide, rank).transposed(), out);
+            }
+        }
     }
 
     /// What the expert, or component, `at` and so many after it weighs for a row.
