@@ -12,7 +12,7 @@ mod traced;
 mod weight;
 
 use super::kernels::{self, Attention};
-use super::layout::{self, Entry};
+use super::layout::{self, Entry, Kept};
 use super::module::Layer;
 use super::{ClipVit, ClipVitConfig};
 use burn::module::Param;
@@ -76,7 +76,7 @@ enum Reach {
 
 /// Tokens of an image that attend to all, and those of them that go through the feed-forward network.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct Tokens {
     attending: usize,
     through: usize,
 }
@@ -124,10 +124,8 @@ impl<'a, W> Host<'a, W> {
         let (mut vectors, mut matrices) = (Vec::new(), Vec::new());
         for (entry, &values) in entries.iter().zip(found) {
             match entry.kept {
-                layout::Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
-                layout::Kept::Matrix(_) | layout::Kept::Transposed(_) => {
-                    matrices.push((values, entry.rows_columns().1))
-                }
+                Kept::Vector(_) => vectors.push(Cow::Borrowed(values)),
+                Kept::Matrix(_) | Kept::Transposed(_) => matrices.push((values, entry.rows_columns().1)),
             }
         }
         let matrix = |at: usize| weight(at, Matrix::new(matrices[at].0, matrices[at].1));
@@ -161,11 +159,11 @@ impl<'a, W> Host<'a, W> {
         }
     }
 
-    /// Tokens that are kept of each image in a block.
-    fn kept(&self, layer: usize) -> Kept {
+    /// How many tokens of each image go how far in a block.
+    fn going(&self, layer: usize) -> Tokens {
         let reach = if layer + 1 == self.layers.len() { self.reach } else { Reach::All };
         let tokens = |least: Reach| if reach >= least { self.config.tokens() } else { 1 };
-        Kept { attending: tokens(Reach::Attention), through: tokens(Reach::All) }
+        Tokens { attending: tokens(Reach::Attention), through: tokens(Reach::All) }
     }
 }
 
@@ -210,7 +208,7 @@ impl<W: Weight> Host<'_, W> {
 
     /// One block over `x`, `[n · tokens · hidden]`; of each of the `n` images the first tokens are kept.
     fn block(&self, at: usize, x: Vec<f32>, n: usize, tape: Option<&mut Tape>) -> Option<Vec<f32>> {
-        let (layer, Kept { attending, through }) = (&self.layers[at], self.kept(at));
+        let (layer, Tokens { attending, through }) = (&self.layers[at], self.going(at));
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
         let input = tape.is_some().then(|| x.clone());
         let normed = self.norm(&x, &layer.norm1);

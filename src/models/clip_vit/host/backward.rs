@@ -3,7 +3,7 @@
 
 use super::tape::{Passed, Tape};
 use super::weight::Weight;
-use super::{Host, Kept, first};
+use super::{Host, Tokens, first};
 use crate::models::clip_vit::kernels::slopes;
 use crate::models::clip_vit::layout::{self, Linear};
 
@@ -69,7 +69,7 @@ impl<W: Weight> Host<'_, W> {
         let mut back = vec![0.0; tape.class.len()];
         let own = ledger.norm(layout::post_norm(layers));
         self.norm_back(&tape.class, &self.post_norm.weight, &pooled, &mut back, own);
-        let last = self.kept(layers - 1).through * hidden;
+        let last = self.going(layers - 1).through * hidden;
         back = spread(back, hidden, last);
         for layer in (0..layers).rev() {
             let Some(passed) = tape.blocks.pop() else { break };
@@ -87,7 +87,7 @@ impl<W: Weight> Host<'_, W> {
         n: usize,
         ledger: &mut impl Ledger<W>,
     ) -> Vec<f32> {
-        let (layer, Kept { attending, through }) = (&self.layers[at], self.kept(at));
+        let (layer, Tokens { attending, through }) = (&self.layers[at], self.going(at));
         let (tokens, hidden) = (self.config.tokens(), self.config.hidden_size);
         let places = layout::block(at);
         let Passed { input, query, key, value, mixed, middle, mut inner } = passed;
