@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::output;
-use crate::engine::{DeviceRequest, probe};
+use crate::engine::{DeviceRequest, EngineError, probe};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -13,7 +13,10 @@ pub fn run(target: DeviceRequest, hardware: bool) -> Result<ExitCode, CliError> 
             Ok(if report.trusted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(error) => {
-            output::json_line(&json!({ "error": error.to_string() }))?;
+            // Who has asked knows the device.
+            let reason =
+                if let EngineError::DeviceUnavailable { reason, .. } = error { reason } else { error.to_string() };
+            output::json_line(&json!({ "error": reason }))?;
             Ok(ExitCode::FAILURE)
         }
     }

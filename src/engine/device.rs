@@ -104,14 +104,16 @@ fn cuda_devices() -> Result<Vec<Device>, &'static str> {
     Err("this binary was built without CUDA; build with `--features cuda`")
 }
 
-#[cfg(feature = "vulkan")]
+/// Drivers that compute on the CPU come last, in whichever order drivers are found.
+#[cfg(feature = "wgpu")]
 fn vulkan_devices() -> Result<Vec<Device>, &'static str> {
-    Ok(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec())
-}
-
-#[cfg(all(feature = "wgpu", not(feature = "vulkan")))]
-fn vulkan_devices() -> Result<Vec<Device>, &'static str> {
-    Ok(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec())
+    #[cfg(feature = "vulkan")]
+    let kind = burn::tensor::DeviceType::Vulkan;
+    #[cfg(not(feature = "vulkan"))]
+    let kind = burn::tensor::DeviceType::Wgpu;
+    let mut devices = Device::enumerate(kind).into_vec();
+    devices.sort_by_key(is_software);
+    Ok(devices)
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -48,7 +48,7 @@ pub(super) fn candidates() -> Vec<DeviceRequest> {
 /// Runs the self-test in this process: what the hidden `fusebench probe DEVICE` does.
 ///
 /// # Errors
-/// When the device is not there, fails while it computes, or is none of its own where `hardware` is wanted.
+/// When the device is not there, fails while it computes, or is a software driver where `hardware` is wanted.
 pub fn probe(request: DeviceRequest, hardware: bool) -> Result<ProbeReport, EngineError> {
     let device = OpenDevice::gpu(request)?;
     if hardware && device.is_software {

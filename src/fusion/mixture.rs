@@ -88,20 +88,6 @@ pub enum Router {
     Perceptron(Arc<Perceptron>),
 }
 
-impl Router {
-    /// Whether it looks at the backbone's features, not at what its place is given.
-    #[must_use]
-    pub fn sees_features(&self) -> bool {
-        matches!(self, Self::Perceptron(network) if network.sees == Sees::Features)
-    }
-
-    /// Whether it looks at all tokens of an image at once.
-    #[must_use]
-    pub fn sees_all_tokens(&self) -> bool {
-        matches!(self, Self::Perceptron(network) if network.sees == Sees::Tokens)
-    }
-}
-
 /// The directions of a router without training: gᵢ ∝ exp ‖Dᵢx‖, of which the largest few are kept and made to add up to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norms {
@@ -123,11 +109,6 @@ pub struct Perceptron {
     pub layers: Vec<Affine>,
     /// If so, only about so many of the weights are let through: g ∘ σ(100 (g − the so-manieth largest)).
     pub select: Option<usize>,
-}
-
-impl Perceptron {
-    /// How sharply the weights that are let through are told from the others.
-    pub const SHARPNESS: f32 = 100.0;
 }
 
 /// What a [`Perceptron`] looks at.
@@ -169,6 +150,9 @@ impl Matrix {
 }
 
 impl Perceptron {
+    /// How sharply the weights that are let through are told from the others.
+    pub const SHARPNESS: f32 = 100.0;
+
     /// Numbers it consists of.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -197,6 +181,18 @@ impl Perceptron {
 }
 
 impl Router {
+    /// Whether it looks at the backbone's features, not at what its place is given.
+    #[must_use]
+    pub fn sees_features(&self) -> bool {
+        matches!(self, Self::Perceptron(network) if network.sees == Sees::Features)
+    }
+
+    /// Whether it looks at all tokens of an image at once.
+    #[must_use]
+    pub fn sees_all_tokens(&self) -> bool {
+        matches!(self, Self::Perceptron(network) if network.sees == Sees::Tokens)
+    }
+
     /// Numbers it consists of.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::module::Module;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use rand_chacha::rand_core::RngCore;
 
 /// A network whose weights ask for slopes, in front of one task's examples.
@@ -88,8 +88,8 @@ impl<'a> Tracked<'a> {
         indices: &[usize],
         of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
     ) -> Result<(Tensor<1>, StateDict), EngineError> {
-        let mut slope = tower.zero(spare.take());
         let passages = Passages::new(tower, self.source, self.batch, indices, self.cancel)?;
+        let mut slope = tower.zero(spare.take());
         let found = passages.back(self.head, of, &mut slope)?;
         Ok((found, tower.named(slope)))
     }
@@ -181,24 +181,6 @@ impl<'a> Tracked<'a> {
             spare.put(slope);
         }
     }
-}
-
-/// A function of a head's answers to the features of `n` images, and its slope over these, `[n, dim]`.
-pub(super) fn over_features(
-    features: Vec<f32>,
-    n: usize,
-    head: &Head,
-    of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
-) -> Result<(Tensor<1>, Vec<f32>), EngineError> {
-    let count = features.len();
-    let features = TensorData::new(features, [n, count / n.max(1)]);
-    let features = Tensor::<2>::from_data(features, &Device::flex().autodiff()).require_grad();
-    let found = of(answers(features.clone(), head))?;
-    let over = match features.grad(&found.backward()) {
-        Some(over) => values(over)?,
-        None => vec![0.0; count],
-    };
-    Ok((found, over))
 }
 
 /// What a head answers to features: `[n, dim]` → `[n, classes]`

@@ -2,14 +2,15 @@
 //! the tower goes on by itself.
 
 use super::Source;
+use super::compute::values;
 use super::source::input;
-use super::tracked::over_features;
+use super::tracked::answers;
 use super::work::Batch;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::models::clip_vit::{HostMixture, MixedPassage, Passage, TracedClipVit, WeightSlope};
 use crate::zoo::Head;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 /// A tower with a way back.
 pub(super) trait TwoWay {
@@ -128,4 +129,22 @@ impl<'a, T: TwoWay> Passages<'a, T> {
         }
         Ok(found)
     }
+}
+
+/// A function of a head's answers to the features of `n` images, and its slope over these, `[n, dim]`.
+fn over_features(
+    features: Vec<f32>,
+    n: usize,
+    head: &Head,
+    of: impl FnOnce(Tensor<2>) -> Result<Tensor<1>, EngineError>,
+) -> Result<(Tensor<1>, Vec<f32>), EngineError> {
+    let count = features.len();
+    let features = TensorData::new(features, [n, count / n.max(1)]);
+    let features = Tensor::<2>::from_data(features, &Device::flex().autodiff()).require_grad();
+    let found = of(answers(features.clone(), head))?;
+    let over = match features.grad(&found.backward()) {
+        Some(over) => values(over)?,
+        None => vec![0.0; count],
+    };
+    Ok((found, over))
 }

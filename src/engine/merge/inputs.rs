@@ -124,17 +124,14 @@ impl Inputs {
         let references = document.references();
         let (of_base, of_experts) = references.split_at(usize::from(document.base_model.is_some()));
         let base = of_base.first().map(|given| open("base".to_owned(), given, None)).transpose()?;
-        let mut taken = HashSet::from(["base".to_owned()]);
-        let mut experts = Vec::with_capacity(of_experts.len());
-        for (at, given) in of_experts.iter().enumerate() {
-            let stated =
-                document.sources().find(|source| source.model == *given).and_then(|source| source.name.clone());
-            let known = names.and_then(|names| names.get(at)).cloned().or(stated);
-            let name = known.unwrap_or_else(|| named(given).0);
-            let name = free(name, given, |name| taken.contains(name));
-            taken.insert(name.clone());
-            experts.push(open(name, given, base.as_ref())?);
-        }
+        let stated = |(at, given): (usize, &&str)| {
+            let source = document.sources().find(|source| source.model == *given);
+            names.and_then(|names| names.get(at)).cloned().or(source.and_then(|source| source.name.clone()))
+        };
+        let stated: Vec<Option<String>> = of_experts.iter().enumerate().map(stated).collect();
+        let names = document_names(of_experts, &stated);
+        let experts = names.into_iter().zip(of_experts).map(|(name, given)| open(name, given, base.as_ref()));
+        let experts = experts.collect::<Result<_, _>>()?;
         let wanted = Wanted { document, references: &references };
         let (mut inputs, models, changes) = Self::compared(base, experts, Some(&wanted), options)?;
         let names: Vec<String> = inputs.all().map(|input| input.name.clone()).collect();
@@ -252,6 +249,23 @@ fn distinct(experts: &[String], has_base: bool) -> Result<Vec<(String, String)>,
     Ok(found)
 }
 
+/// Names of a document's experts: those that somebody has chosen, and free ones for the others.
+fn document_names(given: &[&str], stated: &[Option<String>]) -> Vec<String> {
+    let mut taken = HashSet::from(["base".to_owned()]);
+    let mut names: Vec<Option<String>> = vec![None; given.len()];
+    for is_stated in [true, false] {
+        for ((name, given), stated) in names.iter_mut().zip(given).zip(stated) {
+            if stated.is_some() == is_stated {
+                let wanted = stated.clone().unwrap_or_else(|| named(given).0);
+                let free = free(wanted, given, |name| taken.contains(name));
+                taken.insert(free.clone());
+                *name = Some(free);
+            }
+        }
+    }
+    names.into_iter().flatten().collect()
+}
+
 /// The name, or, where it is taken, with more of the place: `run2-last` for the second of `run1/last` and `run2/last`.
 fn free(name: String, given: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
@@ -332,6 +346,16 @@ mod tests {
         for twice in [["a/x", "a/x"], ["x=a/1", "x=a/2"], ["base=a", "b"]] {
             assert!(matches!(names(&twice, true), Err(EngineError::NameTwice { .. })), "{twice:?}");
         }
+    }
+
+    #[test]
+    fn names_that_a_document_states_are_not_taken_by_others() {
+        let names = |given: &[&str], stated: &[Option<&str>]| {
+            document_names(given, &stated.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["a/last", "b/last"], &[None, None]), ["last", "b-last"]);
+        assert_eq!(names(&["a/last", "b/last", "c/x"], &[None, None, Some("b-last")]), ["last", "last-2", "b-last"]);
+        assert_eq!(names(&["a/base", "a/x"], &[None, Some("base")]), ["base-2", "a-base"]);
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl<W: Weight> Host<'_, W> {
                 let inputs = self.norm(&tape.class, &self.post_norm);
                 let mut pooled = vec![0.0; inputs.len()];
                 ledger.product(layout::projection(layers), weight, &inputs, over, &mut pooled);
+                ledger.looked(layout::projection(layers), &mut pooled);
                 pooled
             }
             None => over.to_vec(),
@@ -70,7 +71,7 @@ impl<W: Weight> Host<'_, W> {
         let own = ledger.norm(layout::post_norm(layers));
         self.norm_back(&tape.class, &self.post_norm.weight, &pooled, &mut back, own);
         let last = self.going(layers - 1).through * hidden;
-        back = spread(back, hidden, last);
+        back = padded(back, hidden, last);
         for layer in (0..layers).rev() {
             let Some(passed) = tape.blocks.pop() else { break };
             back = self.block_back(layer, passed, back, n, ledger);
@@ -99,9 +100,9 @@ impl<W: Weight> Host<'_, W> {
         slopes::scale(&mut over, &rise);
         let normed = self.norm(&middle, &layer.norm2);
         let mut onto = vec![0.0; middle.len()];
-        let first = (through * hidden, attending * hidden);
-        ledger.linear_of_first(places.fc1, &layer.fc1.weight, &normed, &over, &mut onto, first);
-        back = spread(back, first.0, first.1);
+        let (keep, every) = (through * hidden, attending * hidden);
+        ledger.linear_of_first(places.fc1, &layer.fc1.weight, &normed, &over, &mut onto, (keep, every));
+        back = padded(back, keep, every);
         self.norm_back(&middle, &layer.norm2.weight, &onto, &mut back, ledger.norm(places.norm2));
 
         let mut over = vec![0.0; mixed.len()];
@@ -123,9 +124,9 @@ impl<W: Weight> Host<'_, W> {
         let mut over = vec![0.0; input.len()];
         ledger.linear(places.value, &layer.value.weight, &normed, &valued, &mut over);
         ledger.linear(places.key, &layer.key.weight, &normed, &keyed, &mut over);
-        let first = (attending * hidden, tokens * hidden);
-        ledger.linear_of_first(places.query, &layer.query.weight, &normed, &asked, &mut over, first);
-        back = spread(back, first.0, first.1);
+        let (keep, every) = (attending * hidden, tokens * hidden);
+        ledger.linear_of_first(places.query, &layer.query.weight, &normed, &asked, &mut over, (keep, every));
+        back = padded(back, keep, every);
         self.norm_back(&input, &layer.norm1.weight, &over, &mut back, ledger.norm(places.norm1));
         back
     }
@@ -144,7 +145,7 @@ impl<W: Weight> Host<'_, W> {
 }
 
 /// Every `keep` values, followed by as many zeros as make `every` of them.
-fn spread(values: Vec<f32>, keep: usize, every: usize) -> Vec<f32> {
+fn padded(values: Vec<f32>, keep: usize, every: usize) -> Vec<f32> {
     if keep == every {
         return values;
     }

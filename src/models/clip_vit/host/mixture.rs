@@ -139,7 +139,7 @@ impl HostMixture {
     fn run(&self, pixels: &[f32], shape: [usize; 3], mut tape: Option<Tape>, whole: bool) -> MixedPassage {
         let n = pixels.len() / shape.iter().product::<usize>().max(1);
         let plain = self.mixture.routers.iter().any(Router::sees_features).then(|| {
-            // Slices are always f32, and without blocks there is no tower.
+            // Only a tensor that is not f32 gives nothing, and slices are.
             self.backbone().features(pixels, shape, None).unwrap_or_default()
         });
         let visits: Vec<Visit> = self.mixture.body.places.iter().map(|_| Visit::default()).collect();

@@ -60,7 +60,7 @@ impl<'a> TracedClipVit<'a> {
     #[must_use]
     pub fn pass(&self, pixels: Vec<f32>, shape: [usize; 3]) -> Passage {
         let mut tape = Tape::default();
-        // Slices are always f32, and without blocks there is no tower.
+        // Only a tensor that is not f32 gives nothing, and slices are.
         let features = self.host.features(&pixels, shape, Some(&mut tape)).unwrap_or_default();
         Passage { pixels, shape, tape, features }
     }

@@ -225,8 +225,9 @@ impl<'a> Experts<'a> {
         }
     }
 
-    /// Of the `dense` changes, and where their gates are: gives `with` each image's part of what is there `for_each` image, and its own weight, `[outputs, inputs]`, which it may
-    /// overwrite; `after` every few images it is given the number of the first of them and what was made of their weights.
+    /// Puts each image's own weight together of the dense `changes`, whose gates are at `places`. `with` is given an image's part of
+    /// what is there `for_each` of them, and its weight, `[outputs, inputs]`, which it may overwrite; `after` every few images is given
+    /// the number of the first of them and what was made of their weights.
     fn assemble<T>(
         &self,
         plain: Matrix<'_>,

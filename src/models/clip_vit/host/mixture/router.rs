@@ -4,8 +4,6 @@ use crate::fusion::{Affine, Norms, Perceptron, Router};
 use crate::models::clip_vit::host::weight::Matrix;
 use crate::models::clip_vit::kernels::slopes;
 
-const SHARPNESS: f32 = Perceptron::SHARPNESS;
-
 /// What a router has said of a micro-batch.
 pub(super) struct Said {
     pub gates: Gates,
@@ -105,7 +103,7 @@ fn ask_network(network: &Perceptron, seen: &[f32], inputs: usize, n: usize) -> S
         for row in weights.chunks_exact_mut(width) {
             let threshold = threshold(row, count);
             for x in row {
-                *x *= sigmoid(SHARPNESS * (*x - threshold));
+                *x *= sigmoid(Perceptron::SHARPNESS * (*x - threshold));
             }
         }
     }
@@ -168,8 +166,8 @@ impl Said {
             for (over, raw) in over.chunks_exact_mut(width).zip(raw.chunks_exact(width)) {
                 let threshold = threshold(raw, count);
                 for (over, raw) in over.iter_mut().zip(raw) {
-                    let share = sigmoid(SHARPNESS * (raw - threshold));
-                    *over *= share + raw * SHARPNESS * share * (1.0 - share);
+                    let share = sigmoid(Perceptron::SHARPNESS * (raw - threshold));
+                    *over *= share + raw * Perceptron::SHARPNESS * share * (1.0 - share);
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Against the same mixtures in burn operations.
 
-use super::HostMixture;
 use super::router::{Gates, ask, means};
-use crate::fusion::{Mixture, Router};
+use super::{HostMixture, Reach};
+use crate::fusion::{Body, Mixture, Router};
 use crate::models::clip_vit::mixed::tests::{assert_close, config, expert, mixture, pixels};
 use crate::models::clip_vit::{Activation, ClipVit, ClipVitConfig, Linear, MixedClipVit, random_weights};
 use crate::params::Value;
@@ -56,6 +56,67 @@ fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
+/// The mixture with experts of some layers only, and the routers that these have.
+fn only(mixture: &Mixture, wanted: impl Fn(&str) -> bool) -> Mixture {
+    let (mut places, mut routers) = (Vec::new(), Vec::new());
+    for place in &mixture.body.places {
+        let mut place = place.clone();
+        place.layers.retain(|layer| wanted(&layer.weight));
+        if !place.layers.is_empty() {
+            routers.push(mixture.routers[place.router].clone());
+            place.router = routers.len() - 1;
+            places.push(place);
+        }
+    }
+    Mixture { body: Arc::new(Body { places, ..(*mixture.body).clone() }), routers }
+}
+
+fn agrees_there_and_back(config: &ClipVitConfig, mixture: &Mixture, what: &str) {
+    let device = Device::flex().autodiff();
+    let tower = MixedClipVit::new(config, mixture, &device).unwrap();
+    let images = read(pixels(5));
+    let shape = [3, 12, 12];
+    let tensor = Tensor::<4>::from_data(TensorData::new(images.clone(), [5, 3, 12, 12]), &device);
+    let routed = tower.features(tensor);
+    let (features, weights) = (read(routed.features.clone()), read(routed.weights));
+    let host = HostMixture::new(config, mixture).unwrap();
+    let found = host.features(&images, shape);
+    assert_close(&found.features, &features);
+    assert_close(&found.weights, &weights);
+    let plain = Tensor::<4>::from_data(TensorData::new(images.clone(), [5, 3, 12, 12]), &Device::flex());
+    let on_device = MixedClipVit::new(config, mixture, &Device::flex()).unwrap();
+    assert_close(&host.asked(&images, shape), &read(on_device.asked(plain)));
+    let image = images.len() / 5;
+    let alone = host.features(&images[3 * image..4 * image], shape);
+    assert_close(&alone.features, &found.features[3 * features.len() / 5..4 * features.len() / 5]);
+    assert_close(&alone.weights, &found.weights[3 * weights.len() / 5..4 * weights.len() / 5]);
+
+    if !host.has_way_back() {
+        return;
+    }
+    let width = features.len() / 5;
+    let over: Vec<f32> = (0..features.len()).map(|at| (at as f32 * 0.37).cos()).collect();
+    let wanted = Tensor::<2>::from_data(TensorData::new(over.clone(), [5, width]), &device);
+    let loss = (routed.features * wanted).sum();
+    let slopes = tower.router_gradients(&loss.backward()).unwrap();
+    let passages = [host.pass(&images[..2 * image], shape), host.pass(&images[2 * image..], shape)];
+    for (at, seen) in host.seen(&passages).iter().enumerate() {
+        assert_close(seen, &routed.seen[at].clone().map_or(Vec::new(), |seen| read(seen.mean_dim(0))));
+    }
+    let mut found = host.zero();
+    let (first, second) = over.split_at(2 * width);
+    for (passage, over) in passages.into_iter().zip([first, second]) {
+        host.back(passage, over, &mut found);
+    }
+    for (found, slope) in found.iter().zip(&slopes) {
+        let largest = slope.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        assert!(largest > 0.0, "{what}: nothing depends on a router");
+        for (found, slope) in found.iter().zip(slope) {
+            assert!((found - slope).abs() < 1e-4 + 1e-3 * largest, "{what}: {found} {slope}, of {largest}");
+        }
+    }
+}
+
 #[test]
 fn there_and_back_it_is_what_burn_makes_of_it() {
     for config in configs() {
@@ -63,54 +124,41 @@ fn there_and_back_it_is_what_burn_makes_of_it() {
         let experts = [expert(&base, 0.3), expert(&base, 1.1), expert(&base, 2.3)];
         for (id, given) in methods() {
             for select in [None, Some(2)] {
-                let what = format!("{id} {given:?} {select:?}");
                 let mixture = excited(mixture(id, &given, &base, &experts), select);
-                let device = Device::flex().autodiff();
-                let tower = MixedClipVit::new(&config, &mixture, &device).unwrap();
-                let images = read(pixels(5));
-                let shape = [3, 12, 12];
-                let tensor = Tensor::<4>::from_data(TensorData::new(images.clone(), [5, 3, 12, 12]), &device);
-                let routed = tower.features(tensor);
-                let (features, weights) = (read(routed.features.clone()), read(routed.weights));
-                let host = HostMixture::new(&config, &mixture).unwrap();
-                let found = host.features(&images, shape);
-                assert_close(&found.features, &features);
-                assert_close(&found.weights, &weights);
-                let plain = Tensor::<4>::from_data(TensorData::new(images.clone(), [5, 3, 12, 12]), &Device::flex());
-                let on_device = MixedClipVit::new(&config, &mixture, &Device::flex()).unwrap();
-                assert_close(&host.asked(&images, shape), &read(on_device.asked(plain)));
-                let image = images.len() / 5;
-                let alone = host.features(&images[3 * image..4 * image], shape);
-                assert_close(&alone.features, &found.features[3 * features.len() / 5..4 * features.len() / 5]);
-                assert_close(&alone.weights, &found.weights[3 * weights.len() / 5..4 * weights.len() / 5]);
-
-                if !host.has_way_back() {
-                    continue;
-                }
-                let width = features.len() / 5;
-                let over: Vec<f32> = (0..features.len()).map(|at| (at as f32 * 0.37).cos()).collect();
-                let wanted = Tensor::<2>::from_data(TensorData::new(over.clone(), [5, width]), &device);
-                let loss = (routed.features * wanted).sum();
-                let slopes = tower.router_gradients(&loss.backward()).unwrap();
-                let passages = [host.pass(&images[..2 * image], shape), host.pass(&images[2 * image..], shape)];
-                for (at, seen) in host.seen(&passages).iter().enumerate() {
-                    assert_close(seen, &routed.seen[at].clone().map_or(Vec::new(), |seen| read(seen.mean_dim(0))));
-                }
-                let mut found = host.zero();
-                let (first, second) = over.split_at(2 * width);
-                for (passage, over) in passages.into_iter().zip([first, second]) {
-                    host.back(passage, over, &mut found);
-                }
-                for (found, slope) in found.iter().zip(&slopes) {
-                    let largest = slope.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-                    assert!(largest > 0.0, "{what}: nothing depends on a router");
-                    for (found, slope) in found.iter().zip(slope) {
-                        assert!((found - slope).abs() < 1e-4 + 1e-3 * largest, "{what}: {found} {slope}, of {largest}");
-                    }
-                }
+                agrees_there_and_back(&config, &mixture, &format!("{id} {given:?} {select:?}"));
             }
         }
     }
+}
+
+/// How far all tokens have to go in the last block depends on which of its layers routers look at.
+#[test]
+fn routers_look_at_all_tokens_wherever_in_the_last_block_they_are() {
+    // Squares, so that a router fits in front of any of them.
+    let config = ClipVitConfig { intermediate_size: 12, projection_dim: 12, ..config() };
+    let base = random_weights(&config, 3).unwrap();
+    let experts = [expert(&base, 0.3), expert(&base, 1.1)];
+    let int = |name, value| (name, Value::Int(value));
+    let given = [int("steps", 0), int("router_layers", 2), ("parts", Value::Text("both".to_owned()))];
+    let both = excited(mixture("wemoe", &given, &base, &experts), None);
+    for (parts, reach) in [
+        (vec!["q_proj"], Reach::Keys),
+        (vec!["v_proj", "k_proj"], Reach::Keys),
+        (vec!["out_proj"], Reach::Attention),
+        (vec!["fc1"], Reach::Attention),
+        (vec!["fc2"], Reach::All),
+        (vec!["q_proj", "out_proj", "fc2"], Reach::All),
+    ] {
+        let mixture = only(&both, |weight| parts.iter().any(|part| weight.contains(part)));
+        assert_eq!(HostMixture::new(&config, &mixture).unwrap().reach(), reach, "{parts:?}");
+        agrees_there_and_back(&config, &mixture, &format!("{parts:?}"));
+    }
+    let mut projected = only(&both, |weight| weight.contains("layers.1.mlp.fc1"));
+    let body = Arc::make_mut(&mut projected.body);
+    let layer = &mut body.places[0].layers[0];
+    "visual_projection.weight".clone_into(&mut layer.weight);
+    layer.changes.iter_mut().for_each(|change| change.bias.clear());
+    agrees_there_and_back(&config, &projected, "the projection");
 }
 
 #[test]
