@@ -630,8 +630,10 @@ fn learning(model: &mut Model, method: &str, blocks: &[&str], exact: bool) -> cr
     actions::use_method(model, method, &mut fx);
     let (run, job) = submitted(&mut fx).pop().unwrap();
     hear(model, &Event::Started { run, kind: job.kind, device: "cpu".into() }, &mut fx);
+    hear(model, &Event::Phase { run, name: "fuse".into(), total: Some(10), unit: "tensors".into() }, &mut fx);
     hear(model, &Event::Phase { run, name: "adapt".into(), total: Some(100), unit: "steps".into() }, &mut fx);
     for step in 1..=30u64 {
+        model.now += Duration::from_millis(100);
         let row =
             |expert: usize| (0..blocks.len()).map(|b| 0.3 + 0.01 * (step as f64) * (b + expert) as f64 / 9.0).collect();
         let event = Event::Adapted {
@@ -658,7 +660,7 @@ fn what_is_learned_streams_in_and_can_be_kept_as_sliders() {
     let run = learning(&mut model, "adamerging_layer_wise", &blocks, false);
     for (width, height) in [(120, 44), (80, 21), (50, 12)] {
         let text = draw(width, height, |area, cx| view(&model, area, cx)).text();
-        assert!(text.contains("step 30 of 100"), "{text}");
+        assert!(text.contains("step 30 of 100") && !text.contains("fused "), "{text}");
     }
     let mut fx = Vec::new();
     command(&mut model, "tune.enough", &mut fx);
@@ -670,6 +672,9 @@ fn what_is_learned_streams_in_and_can_be_kept_as_sliders() {
     hear(&mut model, &Event::Settled { run, params }, &mut fx);
     assert_eq!(model.tune.setting.params.get("steps"), Some(&Value::Int(30)));
     assert!(submitted(&mut fx).is_empty() && model.runs.get(run).unwrap().label.contains("steps=30"));
+    hear(&mut model, &Event::Phase { run, name: "evaluate".into(), total: Some(800), unit: "images".into() }, &mut fx);
+    let text = draw(120, 44, |area, cx| view(&model, area, cx)).text();
+    assert!(text.contains("fused 3.0 s"), "learning is a part of it\n{text}");
     command(&mut model, "tune.sliders", &mut fx);
     let (_, job) = submitted(&mut fx).pop().unwrap();
     assert_eq!(job.recipe.method, "layer_wise");

@@ -402,12 +402,11 @@ fn progress(run: &RunView, model: &Model) -> String {
     parts.join(" · ")
 }
 
-/// How long fusing took: as reported, or else the time between the phases.
+/// How long fusing took, and whatever the method did for it: as reported, or else the time until it was evaluated.
 fn fuse_seconds(run: &RunView) -> Option<f64> {
     if let Some(report) = &run.report {
         return (!report.cached).then_some(report.fuse_seconds);
     }
-    let at = run.phases.iter().position(|phase| phase.name == "fuse")?;
-    let next = run.phases.get(at + 1)?;
-    Some(next.began.saturating_sub(run.phases[at].began).as_secs_f64())
+    let began = |name: &str| run.phases.iter().find(|phase| phase.name == name).map(|phase| phase.began);
+    Some(began("evaluate")?.saturating_sub(began("fuse")?).as_secs_f64())
 }
