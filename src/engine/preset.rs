@@ -45,7 +45,8 @@ pub struct Preset {
     tasks: Option<Vec<Named>>,
     split: Split,
     limit: Option<usize>,
-    corruption: Option<Corruption>,
+    /// None for images as they are; several are looked at one after the other, beside these.
+    corruptions: Vec<Corruption>,
     /// Checkpoints to merge, where the preset is about more than the zoo.
     models: Option<Models>,
 }
@@ -123,7 +124,7 @@ impl Preset {
             tasks: named(&job.tasks),
             split: job.split,
             limit: job.limit,
-            corruption: job.corruption,
+            corruptions: job.corruption.into_iter().collect(),
             models: None,
         })
     }
@@ -141,7 +142,7 @@ impl Preset {
             tasks: None,
             split: Split::default(),
             limit: None,
-            corruption: None,
+            corruptions: Vec::new(),
             models: Some(models),
         }
     }
@@ -200,12 +201,24 @@ impl Preset {
         self.limit = limit;
     }
 
-    /// Evaluates on corrupted images, or on images as they are.
-    pub fn set_corruption(&mut self, corruption: Option<Corruption>) {
-        self.corruption = corruption;
+    /// What is done to the images; several corruptions make as many jobs, beside that on images as they are.
+    #[must_use]
+    pub fn corruptions(&self) -> &[Corruption] {
+        &self.corruptions
     }
 
-    /// The preset as a job on a zoo, everything checked: names, number of experts, lengths of per-expert lists.
+    /// Evaluates on images corrupted in these ways; those that stand twice count once.
+    pub fn set_corruptions(&mut self, corruptions: Vec<Corruption>) {
+        self.corruptions.clear();
+        for one in corruptions {
+            if !self.corruptions.contains(&one) {
+                self.corruptions.push(one);
+            }
+        }
+    }
+
+    /// The preset as a job on a zoo, everything checked: names, number of experts, lengths of per-expert lists. With several
+    /// corruptions, it is the one on images as they are.
     ///
     /// # Errors
     /// What does not fit the zoo, with its place in the file.
@@ -220,7 +233,8 @@ impl Preset {
             .map_err(|error| PresetError::new(&self.label, None, Problem::Method(error.to_string())))?;
         self.check_lengths(experts.len(), pool.groups().len())?;
         let recipe = Recipe { method: self.method.id.to_owned(), params: self.params.clone(), experts };
-        let Self { split, limit, corruption, .. } = *self;
+        let Self { split, limit, .. } = *self;
+        let corruption = if let [one] = self.corruptions[..] { Some(one) } else { None };
         Ok(Job { kind: JobKind::Run, recipe, tasks, split, limit, corruption })
     }
 

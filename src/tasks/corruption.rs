@@ -86,6 +86,18 @@ impl Corruption {
         (1..=MOST).contains(&severity).then_some(Self { kind, severity })
     }
 
+    /// What a text names: `gaussian_noise:3`, or `all` and `all:5` for every kind.
+    ///
+    /// # Errors
+    /// Another text.
+    pub fn named(text: &str) -> Result<Vec<Self>, CorruptionError> {
+        let (name, severity) = text.split_once(':').map_or((text, ""), |(name, _)| (name, &text[name.len()..]));
+        match name.trim() {
+            "all" => Kind::ALL.iter().map(|kind| format!("{}{severity}", kind.id()).parse()).collect(),
+            _ => Ok(vec![text.parse()?]),
+        }
+    }
+
     #[must_use]
     pub fn kind(self) -> Kind {
         self.kind

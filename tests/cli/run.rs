@@ -268,15 +268,22 @@ fn corrupted_images_are_harder_and_say_so() {
     assert!(csv.lines().skip(1).all(|line| line.contains(",test,gaussian_noise:5,")), "{csv}");
     let again = json(&["run", &format!("{out}/recipe.toml"), "--json"]);
     assert_eq!(without_costs(again), without_costs(one.clone()));
-    let several = json(&[&args[..], &["all:5", "--json"]].concat());
+    let several = json(&[&args[..], &["all:5", "--json", "--out", out]].concat());
     let rows = several["robustness"].as_array().unwrap();
     assert_eq!(rows.len(), 8);
     assert_eq!((&rows[0]["images"], &rows[3]["images"]), (&"clean".into(), &"gaussian_noise:5".into()));
     assert_eq!(rows[3]["average"], one["average"]["accuracy"]);
     let average = |at: usize| rows[at]["average"].as_f64().unwrap();
     assert!((1..8).all(|at| average(at) < average(0) + 0.01) && average(6) < average(0) - 0.05, "{rows:?}");
+    let again = json(&["run", &format!("{out}/recipe.toml"), "--json"]);
+    assert_eq!(again["robustness"], several["robustness"]);
+    assert_eq!(json(&["run", "robustness", "--limit", "64", "--json"])["robustness"], several["robustness"]);
     let table = stdout(&[&args[..], &["contrast,spatter:1"]].concat());
     assert!(table.contains("contrast:3") && table.contains("spatter:1") && table.contains("clean"), "{table}");
     let wrong = run(&["run", "ties", "--corrupt", "fog"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("motion_blur, impulse_noise"), "{}", wrong.stderr);
+    for more in [["--sweep", "scaling=0:1:0.5"], ["--seeds", "2"], ["--against", "ties"]] {
+        let wrong = run(&[&["run", "robustness"], &more[..]].concat());
+        assert!(wrong.code == 2 && wrong.stderr.contains("hint: "), "{}", wrong.stderr);
+    }
 }

@@ -58,15 +58,15 @@ fn draw(folder: &Path, name: &str, draw: impl Fn(&Path) -> Result<(), ChartError
 fn recipe(plan: &Plan, outcomes: &[Outcome]) -> Result<String, CliError> {
     let chosen = if plan.sweep.is_some() { super::report::best(outcomes) } else { outcomes.first() };
     let chosen = chosen.ok_or_else(|| CliError::failure("nothing was run"))?;
-    let more = if !plan.seeds.is_empty() {
-        format!("# fusebench run recipe.toml --seeds {}\n", plan.seeds.len())
-    } else if !plan.corruptions.is_empty() {
-        let kinds: Vec<String> = plan.corruptions.iter().map(ToString::to_string).collect();
-        format!("# fusebench run recipe.toml --corrupt {}\n", kinds.join(","))
-    } else {
-        String::new()
+    let more = match plan.seeds.len() {
+        0 => String::new(),
+        seeds => format!("# fusebench run recipe.toml --seeds {seeds}\n"),
     };
-    Ok(more + &Preset::from_job(&chosen.job)?.to_toml())
+    let mut preset = Preset::from_job(&chosen.job)?;
+    if !plan.corruptions.is_empty() {
+        preset.set_corruptions(plan.corruptions.clone());
+    }
+    Ok(more + &preset.to_toml())
 }
 
 /// One row a task, or a value and a task; below them the averages, where seen and unseen tasks have their own.

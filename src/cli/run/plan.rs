@@ -6,7 +6,6 @@ use crate::engine::{Job, Preset};
 use crate::fusion::METHODS;
 use crate::params::{ParamError, Value, closest};
 use crate::tasks::Corruption;
-use crate::tasks::corruption::{CorruptionError, Kind};
 use crate::zoo::Zoo;
 
 /// More runs than this are a typo in the step, not a sweep.
@@ -57,18 +56,19 @@ impl Plan {
         if args.limit.is_some() {
             preset.set_limit(args.limit);
         }
-        let corruptions = corruptions(&args.corrupt)?;
-        if let [one] = corruptions[..] {
-            preset.set_corruption(Some(one));
+        if !args.corrupt.is_empty() {
+            preset.set_corruptions(corruptions(&args.corrupt)?);
         }
         let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
         let seeds = args.seeds.map_or_else(|| Ok(Vec::new()), |count| seeds(&preset, count))?;
         let against = args.against.as_deref().map(|name| against(name, args, &preset)).transpose()?;
-        let corruptions = if corruptions.len() > 1 { corruptions } else { Vec::new() };
-        if against.is_some() && !corruptions.is_empty() {
-            return Err(CliError::input("two recipes are tested on one kind of images")
-                .at("--against with several of --corrupt")
-                .hint("name one corruption"));
+        let several = preset.corruptions().len() > 1;
+        let corruptions = if several { preset.corruptions().to_vec() } else { Vec::new() };
+        let more = [(sweep.is_some(), "--sweep"), (!seeds.is_empty(), "--seeds"), (against.is_some(), "--against")];
+        if let Some((_, option)) = more.iter().find(|(given, _)| several && *given) {
+            return Err(CliError::input("that takes one kind of images, and there are several corruptions")
+                .at(*option)
+                .hint("name one with --corrupt"));
         }
         Ok(Self { preset, sweep, seeds, against, corruptions })
     }
@@ -111,25 +111,14 @@ impl Plan {
     }
 }
 
-/// `gaussian_noise:3`, several of them, `all`, `all:5`.
+/// Several texts of one corruption each, or of all.
 fn corruptions(given: &[String]) -> Result<Vec<Corruption>, CliError> {
     let mut all = Vec::new();
     for text in given {
-        let (name, severity) = text.split_once(':').unwrap_or((text, ""));
-        let texts: Vec<String> = if name.trim() == "all" {
-            let end = if severity.is_empty() { String::new() } else { format!(":{severity}") };
-            Kind::ALL.iter().map(|kind| format!("{}{end}", kind.id())).collect()
-        } else {
-            vec![text.clone()]
-        };
-        for text in texts {
-            let one: Corruption = text.parse().map_err(|error: CorruptionError| {
-                CliError::input(error.to_string()).at(format!("--corrupt {text}")).hint("`all` means every kind")
-            })?;
-            if !all.contains(&one) {
-                all.push(one);
-            }
-        }
+        let named = Corruption::named(text).map_err(|error| {
+            CliError::input(error.to_string()).at(format!("--corrupt {text}")).hint("`all` means every kind")
+        })?;
+        all.extend(named);
     }
     Ok(all)
 }

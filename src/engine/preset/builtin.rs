@@ -119,6 +119,7 @@ builtin! {
     "mixing/dawe"
     "generalization/generalization-1"
     "generalization/generalization-2"
+    "robustness/robustness"
 }
 
 /// The preset named in full (`merging/ties`) or in short (`ties`).

@@ -3,7 +3,6 @@
 use super::{Models, Named, Places, Position, Preset, PresetError, Problem};
 use crate::fusion::{self, Method};
 use crate::params::{ParamError, ParamSet, Value, closest};
-use crate::tasks::corruption::CorruptionError;
 use crate::tasks::{Corruption, Split};
 use crate::weights::DType;
 use std::ops::Range;
@@ -27,7 +26,7 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         tasks: None,
         split: Split::default(),
         limit: None,
-        corruption: None,
+        corruptions: Vec::new(),
         models: None,
     };
     if let Some(pool) = reader.section(document, "pool")? {
@@ -39,7 +38,7 @@ pub(super) fn read(text: &str, label: &str) -> Result<Preset, PresetError> {
         preset.tasks = reader.names(evaluate, "tasks")?;
         preset.split = reader.split(evaluate)?.unwrap_or_default();
         preset.limit = reader.limit(evaluate)?;
-        preset.corruption = reader.corruption(evaluate)?;
+        preset.set_corruptions(reader.corruptions(evaluate)?);
     }
     if let Some(models) = reader.section(document, "models")? {
         reader.only(models, &["base", "experts", "dtype"])?;
@@ -164,12 +163,19 @@ impl Reader<'_> {
             .ok_or_else(|| self.wrong("limit", "a whole number, one or more", value))
     }
 
-    fn corruption(&self, table: &DeTable<'_>) -> Result<Option<Corruption>, PresetError> {
-        let Some(value) = table.get("corruption") else { return Ok(None) };
-        let text = value.get_ref().as_str().ok_or_else(|| self.wrong("corruption", "a text", value))?;
-        text.parse()
-            .map(Some)
-            .map_err(|error: CorruptionError| self.fail(Some(value.span()), Problem::Corruption(error)))
+    fn corruptions(&self, table: &DeTable<'_>) -> Result<Vec<Corruption>, PresetError> {
+        let Some(value) = table.get("corruption") else { return Ok(Vec::new()) };
+        let texts = value.get_ref().as_array().map_or_else(|| vec![value], |list| list.iter().collect());
+        let mut all = Vec::new();
+        for value in texts {
+            let text = value
+                .get_ref()
+                .as_str()
+                .ok_or_else(|| self.wrong("corruption", "a text, or a list of texts", value))?;
+            let named = Corruption::named(text);
+            all.extend(named.map_err(|error| self.fail(Some(value.span()), Problem::Corruption(error)))?);
+        }
+        Ok(all)
     }
 
     fn value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, PresetError> {
@@ -271,6 +277,10 @@ mod tests {
             (
                 format!("{method}[evaluate]\ncorruption = \"contrats:2\"\n"),
                 "p.toml:4:14: `contrats:2` is no corruption: did you mean `contrast`?",
+            ),
+            (
+                format!("{method}[evaluate]\ncorruption = [\"all:2\", 3]\n"),
+                "p.toml:4:24: `corruption` must be a text, or a list of texts, got 3",
             ),
             (format!("{method}[pool]\nexperts = []\n"), "p.toml:4:11: `experts` is an empty list"),
             (format!("{method}[pool]\nexperts = [\"a\", \"a\"]\n"), "p.toml:4:17: `a` stands twice in `experts`"),

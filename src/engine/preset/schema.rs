@@ -56,16 +56,21 @@ pub fn preset_schema() -> Json {
                         "description": "At most so many samples a task, the same ones in every run; all when missing.",
                     },
                     "corruption": {
-                        "type": "string",
-                        "pattern": format!("^({})(:[1-{MOST}])?$", Kind::ALL.map(Kind::id).join("|")),
                         "description": format!(
-                            "What is done to the images, and how strongly (1 to {MOST}; {USUAL} when missing): gaussian_noise:5."
+                            "What is done to the images, and how strongly (1 to {MOST}; {USUAL} when missing): gaussian_noise:5. \
+                             Several of them, or all, are looked at in turn beside images as they are."
                         ),
+                        "anyOf": [corruption(), { "type": "array", "items": corruption() }],
                     },
                 },
             },
         },
     })
+}
+
+fn corruption() -> Json {
+    let kinds = Kind::ALL.map(Kind::id).join("|");
+    json!({ "type": "string", "pattern": format!("^(all|{kinds})(:[1-{MOST}])?$") })
 }
 
 fn alternative(method: &Method) -> Json {

@@ -44,7 +44,15 @@ struct EvaluateSection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    corruption: Option<Corruption>,
+    corruption: Option<Corruptions<'a>>,
+}
+
+/// A text, or a list of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Corruptions<'a> {
+    One(Corruption),
+    Several(&'a [Corruption]),
 }
 
 impl Preset {
@@ -64,7 +72,11 @@ impl Preset {
                 tasks: names(self.tasks.as_deref()),
                 split: self.split,
                 limit: self.limit,
-                corruption: self.corruption,
+                corruption: match &self.corruptions[..] {
+                    [] => None,
+                    [one] => Some(Corruptions::One(*one)),
+                    several => Some(Corruptions::Several(several)),
+                },
             }),
         };
         // Strings, numbers and lists of them under fixed keys: nothing here that TOML could not express.
