@@ -56,7 +56,10 @@ fn forget_hidden(error: &mut clap::Error) {
     let is_listed = |name: &String| command.find_subcommand(name).is_none_or(|found| !found.is_hide_set());
     if let Some(ContextValue::Strings(mut names)) = error.remove(ContextKind::SuggestedSubcommand) {
         names.retain(is_listed);
-        if !names.is_empty() {
+        if names.is_empty() {
+            // Tips go with a suggestion; an empty list of them leaves an empty line.
+            error.remove(ContextKind::Suggested);
+        } else {
             error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(names));
         }
     }

@@ -79,7 +79,8 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
     }
     let method = fusion::find(&best.job.recipe.method).map_or(best.job.recipe.method.as_str(), |method| method.name);
     let mut text = format!(
-        "{method}, {} experts, {} split, {}\n\n{}\n",
+        "{method}{}, {} experts, {} split, {}\n\n{}\n",
+        mark(best),
         best.job.recipe.experts.len(),
         best.report.split,
         best.report.device,
@@ -99,20 +100,26 @@ fn title(outcome: &Outcome) -> String {
     format!("{recipe_line}, {experts} experts, {on}, {}", report.device)
 }
 
+/// What has to be known of a result that looks better than it is.
+fn mark(outcome: &Outcome) -> String {
+    if outcome.job.recipe.is_transductive() {
+        format!(" ({TRANSDUCTIVE}: it adapted to test inputs)")
+    } else if outcome.job.recipe.is_fitted_to(outcome.report.split) {
+        format!(" ({FITTED})")
+    } else {
+        String::new()
+    }
+}
+
 /// `Task arithmetic, λ = 0.3`: the method and the parameters that people look at.
 pub fn recipe_line(outcome: &Outcome) -> String {
     let recipe = &outcome.job.recipe;
     let Ok(method) = fusion::find(&recipe.method) else { return recipe.method.clone() };
     let shown = method.specs.iter().filter(|spec| !spec.advanced);
     let values = shown.filter_map(|spec| Some(format!(", {} = {}", spec.label(), recipe.params.get(spec.name)?)));
-    let mark = if recipe.is_transductive() {
-        format!(" ({TRANSDUCTIVE}: it adapted to test inputs)")
-    } else if recipe.is_fitted_to(outcome.report.split) {
-        format!(" ({FITTED})")
-    } else {
-        String::new()
-    };
-    format!("{}{}{mark}", method.name, values.collect::<String>())
+    let mark = mark(outcome);
+    // Before the values: where there is little room, these are cut.
+    format!("{}{mark}{}", method.name, values.collect::<String>())
 }
 
 /// `test split`, with what was done to its images.

@@ -19,7 +19,7 @@ pub fn record(run: &RunView, catalog: &Catalog, started_unix: i64) -> Option<Res
         Err(error) => return Some(Err(error)),
     };
     let method = catalog.methods.iter().find(|method| method.id == run.job.recipe.method);
-    let label = if run.tuned_on_test { format!("{} ({TUNED_ON_TEST})", run.label) } else { run.label.clone() };
+    let label = if run.tuned_on_test { format!("{}{}", run.label, mark()) } else { run.label.clone() };
     let score = |task: &crate::engine::TaskReport| TaskScore {
         task: task.task.clone(),
         accuracy: task.accuracy,
@@ -48,4 +48,15 @@ pub fn record(run: &RunView, catalog: &Catalog, started_unix: i64) -> Option<Res
 /// When the job names a method that is not in the registry.
 pub fn recipe_toml(job: &Job) -> Result<String, String> {
     Preset::from_job(job).map(|preset| preset.to_toml()).map_err(|error| error.to_string())
+}
+
+/// What ends the label of a run whose knobs were moved with test accuracy in sight.
+fn mark() -> String {
+    format!(" ({TUNED_ON_TEST})")
+}
+
+/// Whether a stored run is marked as tuned on test.
+#[must_use]
+pub fn is_tuned_on_test(run: &NewRun) -> bool {
+    run.label.ends_with(&mark())
 }

@@ -93,8 +93,8 @@ pub const COMMANDS: &[Command] = &[
         aliases: &["recipe", "load", "reload"],
         enabled: some,
         ..Command::on(HERE, "compare.reload", &["r"], "Recipe", "Take the selected run's recipe up in Tune", |m, fx| {
-            if let Some(recipe) = m.compare.runs.get(m.compare.selected).map(|run| run.recipe_toml.clone()) {
-                history::reload(m, &recipe, fx);
+            if let Some(run) = m.compare.runs.get(m.compare.selected).cloned() {
+                history::reload(m, &run, fx);
             }
         })
     },

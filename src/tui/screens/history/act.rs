@@ -2,13 +2,14 @@
 
 use super::{Pane, detail};
 use crate::engine::{Preset, Recipe};
-use crate::store::RunRecord;
+use crate::store::{NewRun, RunRecord};
 use crate::text::printable;
 use crate::tui::command::Command;
 use crate::tui::effect::{Effect, Export};
 use crate::tui::filter;
 use crate::tui::model::{Model, Screen};
 use crate::tui::overlay::{Entry, Overlay, Question};
+use crate::tui::runs;
 use crate::tui::screens::{self, compare, tune};
 
 const HERE: Screen = Screen::History;
@@ -31,8 +32,8 @@ pub const COMMANDS: &[Command] = &[
         priority: 70,
         enabled: some,
         ..Command::on(HERE, "history.reload", &["r", "enter"], "Recipe", "Take the run's recipe up in Tune", |m, fx| {
-            if let Some(recipe) = m.history.current().map(|record| record.run.recipe_toml.clone()) {
-                reload(m, &recipe, fx);
+            if let Some(run) = m.history.current().map(|record| record.run.clone()) {
+                reload(m, &run, fx);
             }
         })
     },
@@ -136,13 +137,14 @@ pub fn step(model: &mut Model, by: isize) {
     }
 }
 
-/// Takes a stored recipe up in Tune and goes there; a recipe that cannot be read is explained.
-pub fn reload(model: &mut Model, recipe: &str, fx: &mut Vec<Effect>) {
-    let taken = Preset::parse(recipe, "stored recipe").map_err(|error| error.to_string()).and_then(|preset| {
-        let experts = preset.experts().unwrap_or_else(|| model.catalog.experts.clone());
-        let recipe = Recipe { method: preset.method().id.to_owned(), params: preset.params().clone(), experts };
-        tune::load(model, &recipe, fx)
-    });
+/// Takes a stored run's recipe up in Tune and goes there; a recipe that cannot be read is explained.
+pub fn reload(model: &mut Model, run: &NewRun, fx: &mut Vec<Effect>) {
+    let taken =
+        Preset::parse(&run.recipe_toml, "stored recipe").map_err(|error| error.to_string()).and_then(|preset| {
+            let experts = preset.experts().unwrap_or_else(|| model.catalog.experts.clone());
+            let recipe = Recipe { method: preset.method().id.to_owned(), params: preset.params().clone(), experts };
+            tune::load(model, &recipe, runs::is_tuned_on_test(run), fx)
+        });
     match taken {
         Ok(()) => screens::open(model, Screen::Tune, fx),
         Err(reason) => model.say(format!("This recipe cannot be taken up: {}", printable(&reason)), true),

@@ -153,6 +153,18 @@ fn a_recipe_goes_to_tune_and_a_broken_one_is_explained() {
 }
 
 #[test]
+fn a_recipe_that_was_tuned_on_test_stays_so() {
+    let mut stored = records();
+    stored[1].run.label += " (tuned on test)";
+    let mut model = model(120, 40, stored);
+    press(&mut model, "history.down");
+    press(&mut model, "history.reload");
+    assert_eq!(model.screen, Screen::Tune);
+    let text = draw(120, 40, |area, cx| crate::tui::screens::tune::view(&model, area, cx)).text();
+    assert!(text.contains("· tuned on test"), "{text}");
+}
+
+#[test]
 fn details_scroll_when_they_have_the_keys() {
     let mut stored = records();
     stored[0].run.recipe_toml = (0..60).map(|at| format!("line{at} = 1\n")).collect();

@@ -157,8 +157,9 @@ fn finished(model: &Model) -> Result<(), &'static str> {
 }
 
 fn to_tune(model: &mut Model, fx: &mut Vec<Effect>) {
-    let Some(recipe) = shown(model).map(|(_, run)| run.job.recipe.clone()) else { return };
-    match tune::load(model, &recipe, fx) {
+    let Some((_, run)) = shown(model) else { return };
+    let (recipe, tuned_on_test) = (run.job.recipe.clone(), run.tuned_on_test);
+    match tune::load(model, &recipe, tuned_on_test, fx) {
         Ok(()) => screens::open(model, Screen::Tune, fx),
         Err(reason) => model.say(reason, true),
     }

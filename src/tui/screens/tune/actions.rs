@@ -57,6 +57,8 @@ fn settle(model: &mut Model, costly: bool, fx: &mut Vec<Effect>) {
     model.tune.clamp(model.catalog.groups.len());
     if costly || model.tune.waits {
         model.tune.waits = true;
+        // What is shown is what was there before.
+        model.tune.board.expect(model.tune.board.data);
     } else {
         jobs::preview(model, fx);
     }

@@ -68,13 +68,17 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     let tune = &mut model.tune;
     if tune.current == Some(id) {
         if let Event::Settled { params, .. } = event
+            && !tune.waits
             && tune.setting.method.id == run.job.recipe.method
         {
             // What is on screen is what the result belongs to.
             tune.setting.params.clone_from(params);
         }
         tune.board.take(run);
-        if run.state == RunState::Done && tune.pinned.is_none() {
+        if tune.waits {
+            // It is not about what is on screen by now.
+            tune.board.expect(tune.board.data);
+        } else if run.state == RunState::Done && tune.pinned.is_none() {
             tune.pinned = Some(Pinned::new(tune.setting.clone(), tune.board.clone(), true));
         }
     } else if tune.repin == Some(id) {

@@ -49,12 +49,13 @@ pub fn restore(model: &mut Model, json: &str, fx: &mut Vec<Effect>) {
     super::preview(model, fx);
 }
 
-/// Puts a recipe on the screen, as an edit that can be undone; used when a run is to be taken up again.
+/// Puts a recipe on the screen, as an edit that can be undone; used when a run is to be taken up again, which stays tuned on
+/// test if it was.
 ///
 /// # Errors
 /// When the method or its experts are not at hand.
-pub fn load(model: &mut Model, recipe: &Recipe, fx: &mut Vec<Effect>) -> Result<(), String> {
-    let Some(setting) = setting_of(model, recipe, false) else {
+pub fn load(model: &mut Model, recipe: &Recipe, tuned_on_test: bool, fx: &mut Vec<Effect>) -> Result<(), String> {
+    let Some(setting) = setting_of(model, recipe, tuned_on_test) else {
         return Err(format!("`{}` cannot be used with the models at hand", recipe.method));
     };
     super::actions::change_to(model, setting, super::setting::Key::Single, fx);

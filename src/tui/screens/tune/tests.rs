@@ -686,6 +686,26 @@ fn what_is_learned_streams_in_and_can_be_kept_as_sliders() {
 }
 
 #[test]
+fn what_is_shown_while_a_change_waits_is_not_said_to_be_of_it() {
+    let mut model = started(120, 44);
+    let run = learning(&mut model, "adamerging_layer_wise", &["layer 0"], false);
+    let mut fx = Vec::new();
+    command(&mut model, "tune.more", &mut fx);
+    assert!(submitted(&mut fx).is_empty(), "a costly change waits");
+    // The preview before it goes on all the same.
+    let before = model.tune.setting.clone();
+    let mut params = before.params.clone();
+    params.set_text(before.method.specs, "steps", "30").unwrap();
+    hear(&mut model, &Event::Settled { run, params }, &mut fx);
+    let (task, correct, seen, total) = ("mnist".to_owned(), 300, 400, 400);
+    hear(&mut model, &Event::Estimate { run, task, correct, seen, total, low: 0.7, high: 0.8 }, &mut fx);
+    assert_eq!(model.tune.setting, before);
+    assert!(model.tune.board.slots.iter().all(|slot| !slot.fresh && slot.score.is_some()));
+    let text = draw(120, 44, |area, cx| view(&model, area, cx)).text();
+    assert!(text.contains("· before the change") && !text.contains("fitted"), "{text}");
+}
+
+#[test]
 fn what_a_mask_lies_on_does_not_become_sliders() {
     let mut model = started(120, 44);
     let blocks: Vec<String> = model.catalog.groups.clone();

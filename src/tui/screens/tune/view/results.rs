@@ -27,6 +27,9 @@ const DELTA: u16 = 9;
 /// What the pane is called: the split, whether it has been used for tuning, and whether tasks have models of their own.
 pub fn title(model: &Model) -> String {
     let (data, setting) = (model.tune.data(), &model.tune.setting);
+    if model.tune.waits && model.tune.board.slots.iter().any(|slot| slot.score.is_some()) {
+        return format!("{} · before the change", on(data));
+    }
     let marks = [
         setting.tuned_on_test.then_some(TUNED_ON_TEST),
         setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
