@@ -58,7 +58,7 @@ fn deliver(args: &Run, plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Result<(
     let json = match (&plan.sweep, outcomes) {
         (Some(sweep), _) => report::sweep(zoo, sweep, outcomes)?,
         (None, _) if !plan.seeds.is_empty() => seeds::json(zoo, outcomes),
-        (None, _) if !plan.corruptions.is_empty() => robustness::json(zoo, outcomes),
+        (None, _) if plan.is_robustness() => robustness::json(zoo, outcomes),
         (None, [outcome]) => report::single(zoo, outcome),
         (None, [first, second]) => {
             let mut json = report::single(zoo, first);

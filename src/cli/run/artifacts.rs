@@ -63,8 +63,8 @@ fn recipe(plan: &Plan, outcomes: &[Outcome]) -> Result<String, CliError> {
         seeds => format!("# fusebench run recipe.toml --seeds {seeds}\n"),
     };
     let mut preset = Preset::from_job(&chosen.job)?;
-    if !plan.corruptions.is_empty() {
-        preset.set_corruptions(plan.corruptions.clone());
+    if plan.is_robustness() {
+        preset.set_corruptions(plan.preset.corruptions().to_vec());
     }
     Ok(more + &preset.to_toml())
 }

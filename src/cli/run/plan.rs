@@ -27,8 +27,6 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// What it is tested against.
     pub against: Option<Preset>,
-    /// What is done to the images, beside nothing, where there are several such things.
-    pub corruptions: Vec<Corruption>,
 }
 
 impl Plan {
@@ -62,22 +60,31 @@ impl Plan {
         let sweep = args.sweep.as_deref().map(|text| sweep(&preset, text)).transpose()?;
         let seeds = args.seeds.map_or_else(|| Ok(Vec::new()), |count| seeds(&preset, count))?;
         let against = args.against.as_deref().map(|name| against(name, args, &preset)).transpose()?;
-        let several = preset.corruptions().len() > 1;
-        let corruptions = if several { preset.corruptions().to_vec() } else { Vec::new() };
-        let more = [(sweep.is_some(), "--sweep"), (!seeds.is_empty(), "--seeds"), (against.is_some(), "--against")];
-        if let Some((_, option)) = more.iter().find(|(given, _)| several && *given) {
+        let plan = Self { preset, sweep, seeds, against };
+        let more = [
+            (plan.sweep.is_some(), "--sweep"),
+            (!plan.seeds.is_empty(), "--seeds"),
+            (plan.against.is_some(), "--against"),
+        ];
+        if let Some((_, option)) = more.iter().find(|(given, _)| plan.is_robustness() && *given) {
             return Err(CliError::input("that takes one kind of images, and there are several corruptions")
                 .at(*option)
                 .hint("name one with --corrupt"));
         }
-        Ok(Self { preset, sweep, seeds, against, corruptions })
+        Ok(plan)
+    }
+
+    /// Whether it is about images as they are and corrupted in several ways.
+    pub fn is_robustness(&self) -> bool {
+        self.preset.corruptions().len() > 1
     }
 
     /// One job, and that which it is tested against; or one for every seed, or every value of the sweep, with that value.
     pub fn jobs(&self, zoo: &Zoo) -> Result<Vec<(Option<f64>, Job)>, CliError> {
-        if !self.corruptions.is_empty() {
-            let clean = Job { corruption: None, ..self.preset.job(zoo)? };
-            let corrupted = self.corruptions.iter().map(|&one| Job { corruption: Some(one), ..clean.clone() });
+        if self.is_robustness() {
+            // With several corruptions, the preset's own job is that on images as they are.
+            let clean = self.preset.job(zoo)?;
+            let corrupted = self.preset.corruptions().iter().map(|&one| Job { corruption: Some(one), ..clean.clone() });
             return Ok(std::iter::once(clean.clone()).chain(corrupted).map(|job| (None, job)).collect());
         }
         if !self.seeds.is_empty() {

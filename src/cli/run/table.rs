@@ -16,9 +16,7 @@ pub fn render(zoo: &Zoo, plan: &Plan, outcomes: &[Outcome]) -> String {
     match (&plan.sweep, outcomes) {
         (Some(sweep), _) => sweep_table(zoo, sweep, outcomes),
         (None, [first, ..]) if !plan.seeds.is_empty() => seeds::table(&title(first), outcomes) + &footer(outcomes),
-        (None, [first, ..]) if !plan.corruptions.is_empty() => {
-            robustness::table(&title(first), outcomes) + &footer(outcomes)
-        }
+        (None, [first, ..]) if plan.is_robustness() => robustness::table(&title(first), outcomes) + &footer(outcomes),
         (None, [outcome]) => single(zoo, outcome),
         (None, [first, second]) => against::table(first, second) + &footer(outcomes),
         (None, _) => String::new(),
