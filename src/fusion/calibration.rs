@@ -110,6 +110,9 @@ pub enum Slopes {
 pub struct Entropy {
     /// Mean entropy, or cross-entropy, in nats of each task's batch, in the tasks' order.
     pub losses: Vec<f64>,
+    /// How far answers tell images apart: their mutual information, which is the entropy of a batch's mean answer less the
+    /// mean entropy of its answers, in nats, averaged over tasks. None where a batch has too few images to tell.
+    pub information: Option<f64>,
     /// The slope of their sum over the weights, by the weights' names.
     pub slope: StateDict,
 }
@@ -127,6 +130,8 @@ pub struct Features {
 pub struct Routed {
     /// Mean entropy in nats of each task's batch, in the tasks' order.
     pub losses: Vec<f64>,
+    /// As in [`Entropy`].
+    pub information: Option<f64>,
     /// The slope of their sum over the routers' numbers, `[router][number]`; empty for routers that are not trained.
     pub slopes: Vec<Vec<f64>>,
     /// What each expert weighed on the mean, `[task][place · expert]`.

@@ -39,6 +39,7 @@ pub(super) mod regmean;
 pub(super) mod regression;
 pub(super) mod routing;
 pub(super) mod rows;
+pub(super) mod schedule;
 pub(super) mod select;
 pub(super) mod shared;
 pub(super) mod slopes;

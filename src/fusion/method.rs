@@ -1,6 +1,8 @@
 //! What a fusion method is, what it is given and what it returns.
 
-use super::{Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Mixture, PER_TASK, PerTask, Pool};
+use super::{
+    Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Mixture, PER_TASK, PerTask, Pool, Storage,
+};
 use crate::params::{ParamError, ParamSet, Spec, Value};
 use crate::weights::StateDict;
 use serde::Serialize;
@@ -190,4 +192,24 @@ pub enum Fused {
     Ensemble(EnsembleRule),
     /// The experts' changes stay apart, behind routers that look at each input.
     Mixture(Mixture),
+}
+
+impl Fused {
+    /// What it takes to keep it, in bytes of memory: about, and of the pool's own models nothing.
+    #[must_use]
+    pub fn bytes(&self, pool: &Pool) -> u64 {
+        match self {
+            Self::Linear(plan) => 4 * plan.coefficients.iter().map(Vec::len).sum::<usize>() as u64,
+            Self::Weights(weights) => {
+                let values = weights.tensors().iter().filter_map(|tensor| tensor.values());
+                4 * values.map(<[f32]>::len).sum::<usize>() as u64
+            }
+            Self::PerTask(models) => {
+                let Storage { shared, own, .. } = models.storage(pool);
+                shared + own
+            }
+            Self::Ensemble(_) => 0,
+            Self::Mixture(mixture) => mixture.storage(pool).total(),
+        }
+    }
 }

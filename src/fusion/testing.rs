@@ -251,7 +251,7 @@ impl Calibration for Pretended {
                 }
             }
         }
-        Ok(Entropy { losses: vec![loss; tasks.len()], slope })
+        Ok(Entropy { losses: vec![loss; tasks.len()], information: None, slope })
     }
 
     fn cross_entropy(
@@ -297,7 +297,8 @@ impl Calibration for Pretended {
         let slopes: Vec<Vec<f64>> = mixture.routers.iter().map(numbers).collect();
         let loss = slopes.iter().flatten().map(|x| x * x).sum::<f64>() / 2.0;
         let weights = vec![0.5; mixture.body.places.len() * mixture.body.experts.len()];
-        Ok(Routed { losses: vec![loss; tasks.len()], slopes, weights: vec![weights; tasks.len()], seen: Vec::new() })
+        let weights = vec![weights; tasks.len()];
+        Ok(Routed { losses: vec![loss; tasks.len()], information: None, slopes, weights, seen: Vec::new() })
     }
 
     fn features(

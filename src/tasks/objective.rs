@@ -14,6 +14,14 @@ pub fn entropy(logits: Tensor<2>) -> Tensor<1> {
     (p.clone() * p.add_scalar(TINY).log()).sum().mul_scalar(-1.0 / n as f32)
 }
 
+/// The mutual information of image and answer in nats: the entropy of the batch's mean answer less the mean
+/// [`entropy`] of its answers. Zero where all images have the same answer. `[n, classes]` → `[1]`
+#[must_use]
+pub fn information(logits: Tensor<2>) -> Tensor<1> {
+    let mean = softmax(logits.clone(), 1).mean_dim(0);
+    (mean.clone() * mean.add_scalar(TINY).log()).sum().neg() - entropy(logits)
+}
+
 /// Σ √p log p over batch and classes, √p taken as a constant: its squared slope over a single example is the diagonal of
 /// the Fisher matrix but for terms between classes. `[n, classes]` → `[1]`
 #[must_use]
@@ -65,6 +73,16 @@ mod tests {
             tracked.grad(&gradients).unwrap().into_data().try_into_vec::<f32>().unwrap()
         };
         assert!(slopes.iter().all(|slope| slope.abs() < 1e-6), "uniform answers are a maximum: {slopes:?}");
+    }
+
+    #[test]
+    fn information_is_what_answers_tell_of_their_images() {
+        let of = |rows: [[f32; 2]; 4]| value(information(Tensor::from_floats(rows, &Device::flex())));
+        let (a, b) = ([40.0, 0.0], [0.0, 40.0]);
+        assert!((of([a, b, a, b]) - 2f32.ln()).abs() < 1e-5);
+        assert!(of([a, a, a, a]).abs() < 1e-5, "sure, and of nothing");
+        assert!(of([[1.0, 1.0]; 4]).abs() < 1e-5, "unsure of everything");
+        assert!((of([a, b, [0.0, 0.0], [0.0, 0.0]]) - 2f32.ln() / 2.0).abs() < 1e-5);
     }
 
     #[test]

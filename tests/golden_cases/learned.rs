@@ -109,7 +109,7 @@ impl Calibration for Given {
         _: usize,
         _: &mut Context<'_>,
     ) -> std::result::Result<Entropy, FusionError> {
-        Ok(Entropy { losses: Vec::new(), slope: StateDict::default() })
+        Ok(Entropy { losses: Vec::new(), information: None, slope: StateDict::default() })
     }
 
     fn cross_entropy(
@@ -121,7 +121,7 @@ impl Calibration for Given {
         _: usize,
         _: &mut Context<'_>,
     ) -> std::result::Result<Entropy, FusionError> {
-        Ok(Entropy { losses: Vec::new(), slope: StateDict::default() })
+        Ok(Entropy { losses: Vec::new(), information: None, slope: StateDict::default() })
     }
 
     fn block_grams(

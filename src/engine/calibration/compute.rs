@@ -150,6 +150,11 @@ fn products(model: &ClipVit, pixels: Tensor<4>, block: Option<usize>) -> Result<
     found.into_iter().map(read).collect()
 }
 
+/// The one number of a tensor.
+pub(super) fn number(tensor: Tensor<1>) -> Result<f64, EngineError> {
+    Ok(values(tensor)?.first().copied().map_or(f64::NAN, f64::from))
+}
+
 /// A tensor's values.
 pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
     let data = tensor.try_into_data().map_err(|error| EngineError::Device(format!("{error:?}")))?;

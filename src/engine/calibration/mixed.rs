@@ -1,7 +1,7 @@
 //! What the routers of a mixture say, and how they would have to say it to make answers surer.
 
 use super::Source;
-use super::compute::values;
+use super::compute::{number, values};
 use super::source::input;
 use super::tracked::answers;
 use super::two_way::Passages;
@@ -9,7 +9,7 @@ use super::work::{Batch, Routed};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::models::clip_vit::{HostMixture, MixedClipVit};
-use crate::tasks::objective::entropy;
+use crate::tasks::objective::{entropy, information};
 use crate::zoo::Head;
 use burn::tensor::Tensor;
 
@@ -19,16 +19,17 @@ pub(super) fn routed(tower: &MixedClipVit, pixels: Tensor<4>, head: Option<&Head
     let images = pixels.dims()[0];
     let Some(head) = head else {
         let weights = values(tower.asked(pixels))?;
-        return Ok(Routed { loss: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
+        return Ok(Routed { loss: 0.0, information: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
     };
     let routed = tower.features(pixels);
     let weights = values(routed.weights.detach())?;
     let seen = routed.seen.into_iter().map(|seen| seen.map_or(Ok(Vec::new()), |seen| values(seen.mean_dim(0))));
     let seen = seen.collect::<Result<_, _>>()?;
-    let loss = entropy(answers(routed.features, head));
+    let logits = answers(routed.features, head);
+    let information = number(information(logits.clone().detach()))?;
+    let loss = entropy(logits);
     let slopes = tower.router_gradients(&loss.backward())?;
-    let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
-    Ok(Routed { loss: f64::from(loss), slopes, weights, seen, images })
+    Ok(Routed { loss: number(loss)?, information, slopes, weights, seen, images })
 }
 
 /// The same for a batch on the CPU, by hand.
@@ -44,13 +45,18 @@ pub(super) fn routed_on_host(
         let input = input(source);
         let pixels = source.pixels(&batch.task, batch.shown, &batch.indices)?;
         let weights = tower.asked(&pixels, [input.channels, input.side, input.side]);
-        return Ok(Routed { loss: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
+        return Ok(Routed { loss: 0.0, information: 0.0, slopes: Vec::new(), weights, seen: Vec::new(), images });
     }
     let passages = Passages::new(tower, source, batch, &batch.indices, cancel)?;
     let weights = passages.all().iter().flat_map(|passage| &passage.routed().weights).copied().collect();
     let seen = tower.seen(passages.all());
     let mut slopes = tower.zero();
-    let loss = passages.back(source.head(&batch.task)?, |logits| Ok(entropy(logits)), &mut slopes)?;
-    let loss = values(loss)?.first().copied().unwrap_or(f32::NAN);
-    Ok(Routed { loss: f64::from(loss), slopes, weights, seen, images })
+    let mut told = None;
+    let of = |logits: Tensor<2>| {
+        told = Some(information(logits.clone().detach()));
+        Ok(entropy(logits))
+    };
+    let loss = number(passages.back(source.head(&batch.task)?, of, &mut slopes)?)?;
+    let information = told.map_or(Ok(0.0), number)?;
+    Ok(Routed { loss, information, slopes, weights, seen, images })
 }

@@ -131,13 +131,17 @@ impl Statistics {
         cx: &mut Context<'_>,
     ) -> Result<Entropy, FusionError> {
         let batches = self.batches(tasks, draw, at)?;
-        let (mut total, mut losses) = (Total::default(), Vec::with_capacity(tasks.len()));
+        let (mut total, mut losses, mut told) = (Total::default(), Vec::with_capacity(tasks.len()), 0.0);
         let subject = Subject::Model { weights: Arc::clone(weights), wanted: Wanted::Slope(of) };
         self.run(&batches, &subject, cx, |answer, _| {
             let share = shares.and_then(|shares| shares.get(losses.len())).copied().unwrap_or(1.0);
-            losses.extend(total.add(answer, share, &self.spare));
+            if let Some((loss, information)) = total.add(answer, share, &self.spare) {
+                losses.push(loss);
+                told += information;
+            }
         })?;
-        Ok(Entropy { losses, slope: total.named(1.0, |name| weights.get(name).is_some()) })
+        let slope = total.named(1.0, |name| weights.get(name).is_some());
+        Ok(Entropy { losses, information: judged(told, &batches), slope })
     }
 
     /// The batch of one step of every task.
@@ -260,11 +264,14 @@ impl Calibration for Statistics {
         cx: &mut Context<'_>,
     ) -> Result<Routed, FusionError> {
         let batches = self.batches(tasks, draw, at)?;
-        let mut sum = Routed { losses: Vec::new(), slopes: Vec::new(), weights: Vec::new(), seen: Vec::new() };
+        let mut sum =
+            Routed { losses: Vec::new(), information: None, slopes: Vec::new(), weights: Vec::new(), seen: Vec::new() };
+        let mut told = 0.0;
         let subject = Subject::Mixture { mixture: mixture.clone(), slopes: true };
         self.run(&batches, &subject, cx, |answer, _| {
             let Answer::Routed(found) = answer else { return };
             sum.losses.push(found.loss);
+            told += found.information;
             sum.weights.push(mean(&total(&found.weights, found.images), found.images));
             sum.slopes.resize(found.slopes.len(), Vec::new());
             for (sum, slope) in sum.slopes.iter_mut().zip(&found.slopes) {
@@ -275,6 +282,7 @@ impl Calibration for Statistics {
                 add(sum, seen.iter().map(|x| f64::from(*x) / tasks.len() as f64));
             }
         })?;
+        sum.information = judged(told, &batches);
         Ok(sum)
     }
 
@@ -316,6 +324,13 @@ impl Calibration for Statistics {
     fn count(&self, task: &str, draw: Draw) -> Result<usize, FusionError> {
         Ok(self.available(task, draw)?.min(draw.samples))
     }
+}
+
+/// The mean over batches of what their answers tell of their images, from the sum; a batch of a few images tells nothing.
+fn judged(sum: f64, batches: &[Batch]) -> Option<f64> {
+    let enough = batches.iter().all(|batch| batch.indices.len() >= 8)
+        && batches.iter().map(|batch| batch.indices.len()).sum::<usize>() >= 16;
+    (enough && sum.is_finite()).then(|| sum / batches.len() as f64)
 }
 
 /// The sum of `rows` rows.
@@ -373,9 +388,9 @@ struct Total {
 }
 
 impl Total {
-    /// Adds an answer's slope times `factor`, and returns its loss; the room goes to `spare`.
-    fn add(&mut self, answer: Answer, factor: f64, spare: &Spare) -> Option<f64> {
-        let Answer::Slope { loss, slope } = answer else { return None };
+    /// Adds an answer's slope times `factor`, and returns its loss and information; the room goes to `spare`.
+    fn add(&mut self, answer: Answer, factor: f64, spare: &Spare) -> Option<(f64, f64)> {
+        let Answer::Slope { loss, information, slope } = answer else { return None };
         if self.tensors.is_empty() {
             self.tensors = slope.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
             self.sums =
@@ -385,7 +400,7 @@ impl Total {
             sum.iter_mut().zip(tensor.values().unwrap_or_default()).for_each(|(sum, x)| *sum += factor * f64::from(*x));
         });
         spare.put(slope);
-        Some(loss)
+        Some((loss, information))
     }
 
     /// The sum times `factor`, under the names that the model `has`.

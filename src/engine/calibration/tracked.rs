@@ -1,7 +1,7 @@
 //! Slopes of a network's answers over its weights.
 
 use super::Source;
-use super::compute::{pixels, values};
+use super::compute::{number, pixels, values};
 use super::spare::Spare;
 use super::two_way::Passages;
 use super::work::{Answer, Batch, Of};
@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::fusion::{FusionError, Slopes, seeded};
 use crate::models::clip_vit::{ClipVit, TracedClipVit};
-use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, log_likelihood};
+use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, information, log_likelihood};
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::module::Module;
@@ -79,7 +79,7 @@ impl<'a> Tracked<'a> {
             }
             Network::Host(tower, spare) => self.follow_on_host((tower, spare), indices, of)?,
         };
-        Ok((values(found)?.first().copied().map_or(f64::NAN, f64::from), slope))
+        Ok((number(found)?, slope))
     }
 
     fn follow_on_host(
@@ -98,16 +98,24 @@ impl<'a> Tracked<'a> {
     /// Examples that cannot be read, a device that fails, cancellation.
     pub fn answer(&self, of: Of) -> Result<Answer, EngineError> {
         let indices = &self.batch.indices;
+        let mut told = None;
         let (loss, slope) = match of {
-            Of::Entropy => self.follow(indices, |logits| Ok(entropy(logits)))?,
+            Of::Entropy => self.follow(indices, |logits| {
+                told = Some(information(logits.clone().detach()));
+                Ok(entropy(logits))
+            })?,
             Of::CrossEntropy => {
                 let labels = self.labels(indices)?;
                 let share = -1.0 / indices.len().max(1) as f32;
-                self.follow(indices, |logits| Ok(log_likelihood(logits, &labels).mul_scalar(share)))?
+                self.follow(indices, |logits| {
+                    told = Some(information(logits.clone().detach()));
+                    Ok(log_likelihood(logits, &labels).mul_scalar(share))
+                })?
             }
             Of::Examples { what, seed } => (0.0, self.measure(what, seed)?),
         };
-        Ok(Answer::Slope { loss, slope })
+        let information = told.map_or(Ok(0.0), number)?;
+        Ok(Answer::Slope { loss, information, slope })
     }
 
     /// True classes.

@@ -66,6 +66,8 @@ pub enum Answer {
     /// A loss (0 where none was asked for) and a slope, or something made of slopes.
     Slope {
         loss: f64,
+        /// How far the answers tell the images apart, where a loss was asked for.
+        information: f64,
         slope: StateDict,
     },
     Routed(Routed),
@@ -79,6 +81,8 @@ pub enum Answer {
 /// What routers gave each expert, and, where a loss was asked for, its slope over their numbers.
 pub struct Routed {
     pub loss: f64,
+    /// How far the answers tell the images apart, where a loss was asked for.
+    pub information: f64,
     /// `[router][number]`
     pub slopes: Vec<Vec<f32>>,
     /// `[image, place · expert]`

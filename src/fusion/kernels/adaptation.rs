@@ -1,6 +1,6 @@
 //! AdaMerging's loop: coefficients of task vectors moved down the entropy of the merged model's answers.
 
-use super::downhill::{Hill, descend};
+use super::downhill::{Hill, Slope, descend};
 use super::mask::Mask;
 use super::space::Space;
 use crate::fusion::options::adaptation::Params;
@@ -23,8 +23,7 @@ pub(in crate::fusion) enum Sharing {
 /// Every step asks for the entropy on one batch of each expert's task, and for its slope over the merged weights θ(λ);
 /// that over a coefficient is ⟨∂L/∂θ, τ⟩, so no merge is part of a graph, and memory is that of one model.
 ///
-/// A person who has seen enough, and a loss or slope that is no number, end it early: what it was worth before is kept,
-/// and the context's listener is told how many steps that is.
+/// Ends early as [`go`](super::downhill::go) does; the context's listener is told how many steps that is.
 ///
 /// # Errors
 /// A loss that is no number from the beginning; what the data report; cancellation.
@@ -82,12 +81,10 @@ struct Coefficients<'a, 'b> {
 }
 
 impl Hill for Coefficients<'_, '_> {
-    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Slope>, FusionError> {
         self.table.values.copy_from_slice(numbers);
-        match self.table.entropy(self.data, self.stretch.batches + step, cx)? {
-            Some(slope) => self.table.slope(slope, cx).map(Some),
-            None => Ok(None),
-        }
+        let Some(slope) = self.table.entropy(self.data, self.stretch.batches + step, cx)? else { return Ok(None) };
+        Ok(Some(Slope { over: self.table.slope(slope, cx)?, information: self.table.information }))
     }
 
     fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {
@@ -108,6 +105,8 @@ pub(in crate::fusion) struct Table<'a> {
     width: usize,
     /// The last losses, a task each.
     losses: Vec<f64>,
+    /// What the answers told of their images then.
+    pub information: Option<f64>,
     pub mask: Option<Mask>,
     /// How much a mask leaves of each task vector, `[tensor][expert]`, for those who watch.
     left: Option<Vec<Vec<f64>>>,
@@ -130,7 +129,18 @@ impl<'a> Table<'a> {
             Sharing::Tensor => ((0..rows.len()).collect(), rows.len()),
         };
         let values = vec![init; space.experts() * width];
-        Ok(Self { space, values, sharing, clamp, columns, width, losses: Vec::new(), mask: None, left: None })
+        Ok(Self {
+            space,
+            values,
+            sharing,
+            clamp,
+            columns,
+            width,
+            losses: Vec::new(),
+            information: None,
+            mask: None,
+            left: None,
+        })
     }
 
     /// Shows people the coefficients as if they were multiplied by what `mask` leaves of the task vectors.
@@ -185,7 +195,7 @@ impl<'a> Table<'a> {
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
-        self.losses = found.losses;
+        (self.losses, self.information) = (found.losses, found.information);
         Ok(Some(found.slope))
     }
 

@@ -2,7 +2,7 @@
 
 use super::adam::Adam;
 use super::space::{Space, Table};
-use crate::fusion::{Calibration, Context, Draw, FusionError};
+use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError};
 
 /// λ = offset + Σ wₘ∘Vₘ: tables of coefficients that depend on one weight for each direction and tensor.
 pub(in crate::fusion) struct Directions {
@@ -15,11 +15,13 @@ pub(in crate::fusion) struct Walk {
     directions: Directions,
     weights: Vec<f64>,
     adam: Adam,
+    /// How the loss changes with the weights, as it was seen last.
+    slope: Vec<f64>,
     /// Where the walk has led.
     pub table: Table,
 }
 
-/// A stretch of descent.
+/// What walks have in common.
 pub(in crate::fusion) struct Descent<'a> {
     pub space: &'a Space<'a>,
     pub data: &'a dyn Calibration,
@@ -27,64 +29,64 @@ pub(in crate::fusion) struct Descent<'a> {
     pub rate: f64,
     /// Every weight before the first step.
     pub init: f64,
-    pub steps: usize,
+}
+
+/// What is seen on the way: the losses, a task each, and [how far answers tell images apart](super::downhill::Look).
+pub(in crate::fusion) struct Seen {
+    pub losses: Vec<f64>,
+    pub information: Option<f64>,
+    /// Whether the slope is one of numbers.
+    pub clear: bool,
 }
 
 impl Descent<'_> {
-    /// Where the descent over the inputs of `tasks` ends; nothing if whoever waits has had enough, or a loss or slope is no
-    /// number. Batches are those from step `first` on. `tell` hears table and losses after every step.
-    ///
-    /// # Errors
-    /// What the data report; cancellation.
-    pub(in crate::fusion) fn run(
-        &self,
-        directions: Directions,
-        tasks: &[&str],
-        first: usize,
-        cx: &mut Context<'_>,
-        mut tell: impl FnMut(&Table, &[f64], &mut Context<'_>),
-    ) -> Result<Option<Table>, FusionError> {
-        let mut walk = self.begin(directions);
-        for step in 0..self.steps {
-            let Some(losses) = self.step(&mut walk, tasks, first + step, cx)? else { return Ok(None) };
-            tell(&walk.table, &losses, cx);
-        }
-        Ok(Some(walk.table))
-    }
-
     /// A walk along `directions` before its first step.
     pub(in crate::fusion) fn begin(&self, directions: Directions) -> Walk {
         let tensors = self.space.rows.len();
         let weights = vec![self.init; directions.along.len() * tensors];
         let table = directions.table(&weights, tensors);
-        Walk { directions, adam: Adam::new(self.rate, weights.len()), weights, table }
+        Walk { directions, adam: Adam::new(self.rate, weights.len()), slope: vec![0.0; weights.len()], weights, table }
     }
 
-    /// One step of a walk, on batch `batch` of each of `tasks`: the losses before it. Nothing, and no step, as in
-    /// [`run`](Self::run).
+    /// Looks at where a walk has led, on batch `batch` of each of `tasks`; nothing if a loss is no number.
     ///
     /// # Errors
     /// What the data report; cancellation.
-    pub(in crate::fusion) fn step(
+    pub(in crate::fusion) fn look(
         &self,
         walk: &mut Walk,
         tasks: &[&str],
         batch: usize,
         cx: &mut Context<'_>,
-    ) -> Result<Option<Vec<f64>>, FusionError> {
-        if cx.is_enough() {
+    ) -> Result<Option<Seen>, FusionError> {
+        let Some(Entropy { losses, information, slope }) = self.entropy(&walk.table, tasks, batch, cx)? else {
             return Ok(None);
-        }
-        let tensors = self.space.rows.len();
-        let merged = self.space.weights(&self.space.plan(&walk.table), batch, cx)?;
+        };
+        walk.slope = walk.directions.slope(&self.space.along(&slope, cx)?, self.space.rows.len());
+        let clear = walk.slope.iter().all(|x| x.is_finite());
+        Ok(Some(Seen { losses, information, clear }))
+    }
+
+    /// How unsure the model with these coefficients is; nothing if that is no number.
+    ///
+    /// # Errors
+    /// What the data report; cancellation.
+    pub(in crate::fusion) fn entropy(
+        &self,
+        table: &Table,
+        tasks: &[&str],
+        batch: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Entropy>, FusionError> {
+        let merged = self.space.weights(&self.space.plan(table), batch, cx)?;
         let found = self.data.entropy(tasks, merged, self.draw, batch, cx)?;
-        let slope = walk.directions.slope(&self.space.along(&found.slope, cx)?, tensors);
-        if found.losses.iter().chain(&slope).any(|x| !x.is_finite()) {
-            return Ok(None);
-        }
-        walk.adam.step(&mut walk.weights, &slope);
-        walk.table = walk.directions.table(&walk.weights, tensors);
-        Ok(Some(found.losses))
+        Ok(found.losses.iter().all(|loss| loss.is_finite()).then_some(found))
+    }
+
+    /// One step of a walk down the slope that was seen last.
+    pub(in crate::fusion) fn step(&self, walk: &mut Walk) {
+        walk.adam.step(&mut walk.weights, &walk.slope);
+        walk.table = walk.directions.table(&walk.weights, self.space.rows.len());
     }
 }
 

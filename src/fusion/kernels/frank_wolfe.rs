@@ -2,8 +2,7 @@
 
 use super::slopes::base_products;
 use super::space::{Space, Table};
-use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError, Method, News};
-use crate::params::Value;
+use crate::fusion::{Calibration, Context, Draw, Entropy, FusionError};
 use crate::weights::StateDict;
 use std::sync::Arc;
 
@@ -84,25 +83,4 @@ pub(in crate::fusion) fn cross_entropy(
     let sound = found.losses.iter().all(|loss| loss.is_finite())
         && found.slope.tensors().iter().filter_map(crate::weights::Tensor::values).all(finite);
     Ok(sound.then_some(found))
-}
-
-/// Says that a round came to nothing, and what was kept.
-///
-/// # Errors
-/// The first round did: there is nothing to keep.
-pub(in crate::fusion) fn broken(method: &Method, round: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
-    if round == 0 {
-        let reason = "the model's answers are not finite in the first round; use a smaller rate or init".to_owned();
-        return Err(FusionError::Unusable { method: method.name, reason });
-    }
-    let text = format!("round {} made the loss not finite; kept what round {round} gave", round + 1);
-    cx.tell(News::Warning(text));
-    Ok(())
-}
-
-/// Says that fewer rounds were gone than asked for.
-pub(in crate::fusion) fn settle(done: usize, rounds: usize, cx: &mut Context<'_>) {
-    if done < rounds {
-        cx.tell(News::Settled { param: "rounds", value: Value::Int(done as i64) });
-    }
 }

@@ -4,8 +4,8 @@
 //! the slope goes through, ∂m/∂φ = m(1 − m)/t. It is divided by its mean over the tensor, r = m/μ, so that
 //! ∂L/∂mⱼ = (gⱼ − Σₖ gₖrₖ/n)/μ with g = ∂L/∂r = ∂L/∂θ ∘ Σ λᵢτᵢ. No merge is part of a graph.
 //!
-//! Memory: five vectors of the model's size in f32, beside a model and its slope: logits, those of the step before to go
-//! back to, Adam's two moments, and a gradient; a mask is a sixth.
+//! Memory: six vectors of the model's size in f32, beside a model and its slope: logits, those of two places to go back to,
+//! Adam's two moments, and a gradient; a mask is a seventh.
 
 use super::accumulate::accumulate;
 use super::adam::{Narrow, Stride};
@@ -32,8 +32,14 @@ pub(in crate::fusion) struct Logits {
 struct Own {
     name: String,
     logits: Vec<f32>,
-    before: Vec<f32>,
     adam: Narrow,
+}
+
+/// Where logits stood, after so many steps.
+pub(in crate::fusion) struct Place {
+    steps: usize,
+    /// Tensor by tensor.
+    logits: Vec<Vec<f32>>,
 }
 
 impl Logits {
@@ -42,7 +48,7 @@ impl Logits {
         let own = |row: &Row<'_>| {
             let length = if row.info.dtype.is_float() { row.info.len() } else { 0 };
             let logits = vec![logit as f32; length];
-            Own { name: row.info.name.clone(), before: logits.clone(), logits, adam: Narrow::new(length) }
+            Own { name: row.info.name.clone(), logits, adam: Narrow::new(length) }
         };
         Self { tensors: rows.par_iter().map(own).collect(), temperature, seed, rate, steps: 0 }
     }
@@ -127,15 +133,18 @@ impl Logits {
         self.steps += 1;
         let stride = Stride::new(self.rate, i32::try_from(self.steps).unwrap_or(i32::MAX));
         self.tensors.par_iter_mut().zip(gradient).for_each(|(own, gradient)| {
-            own.before.copy_from_slice(&own.logits);
             own.adam.step(stride, &mut own.logits, gradient);
         });
     }
 
-    /// Goes back to where the last step began, for good.
-    pub(in crate::fusion) fn go_back(&mut self) {
-        self.steps = self.steps.saturating_sub(1);
-        self.tensors.iter_mut().for_each(|own| own.logits.copy_from_slice(&own.before));
+    pub(in crate::fusion) fn place(&self) -> Place {
+        Place { steps: self.steps, logits: self.tensors.iter().map(|own| own.logits.clone()).collect() }
+    }
+
+    /// Goes back to a place, for good: it is not where Adam's moments are from.
+    pub(in crate::fusion) fn return_to(&mut self, place: Place) {
+        self.steps = place.steps;
+        self.tensors.iter_mut().zip(place.logits).for_each(|(own, logits)| own.logits = logits);
     }
 }
 
@@ -207,9 +216,10 @@ mod tests {
         let other = Logits::new(&rows(&pool).unwrap(), 0.0, (0.5, 0.1, 8));
         assert_ne!(first, drawn(&other));
         let zero: Vec<Vec<f32>> = logits.tensors.iter().map(|own| vec![0.0; own.logits.len()]).collect();
+        let place = logits.place();
         logits.descend(&zero);
         assert_ne!(first, drawn(&logits), "another step, another mask");
-        logits.go_back();
+        logits.return_to(place);
         assert_eq!(first, drawn(&logits));
         assert!(logits.expected(&cancel).unwrap().parts().iter().all(|part| part.values.iter().all(|x| *x == 1.0)));
         // P(m > ½) = sigmoid(φ), whatever the temperature.
@@ -232,9 +242,10 @@ mod tests {
         let all = |logits: &Logits| logits.tensors.iter().map(|own| own.logits.clone()).collect::<Vec<_>>();
         let before = all(&logits);
         let gradient: Vec<Vec<f32>> = before.iter().map(|own| vec![1.0; own.len()]).collect();
+        let place = logits.place();
         logits.descend(&gradient);
         assert!(logits.steps() == 1 && (all(&logits)[0][0] - before[0][0] + 0.1).abs() < 1e-5);
-        logits.go_back();
+        logits.return_to(place);
         assert!(logits.steps() == 0 && all(&logits) == before);
     }
 }

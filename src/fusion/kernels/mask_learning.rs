@@ -2,8 +2,8 @@
 //! model's answers, alone or with AdaMerging's coefficients in mind.
 
 use super::adaptation::{Sharing, Stretch, Table};
-use super::downhill::{no_start, settle, warn};
-use super::logits::Logits;
+use super::downhill::{Look, Way, go, settle};
+use super::logits::{Logits, Place};
 use super::mask::Mask;
 use crate::fusion::options::concrete::Params;
 use crate::fusion::{Calibration, Context, Draw, Fused, FusionError, Method, News, Pool};
@@ -43,54 +43,71 @@ impl Lesson {
         data: (&dyn Calibration, Draw),
         cx: &mut Context<'_>,
     ) -> Result<Logits, FusionError> {
-        let mut logits = Logits::new(&table.space.rows, self.logit, (self.temperature, self.rate, self.seed));
-        while logits.steps() < self.steps && !cx.is_enough() {
-            let done = logits.steps();
-            let Some(gradient) = self.gradient(&logits, table, data, cx)? else {
-                let kept = done.checked_sub(1).ok_or_else(|| no_start(method))?;
-                warn(done, kept, cx);
-                logits.go_back();
-                break;
-            };
-            if gradient.iter().flatten().any(|x| !x.is_finite()) {
-                warn(done + 1, done, cx);
-                break;
-            }
-            logits.descend(&gradient);
-            table.show(&logits.expected(cx.cancel)?, cx)?;
-            cx.tell(News::Adapted(table.news(done + 1, self.steps + self.rest)));
-            cx.advance(1);
-        }
-        settle(self.param, logits.steps(), self.steps, cx);
-        Ok(logits)
-    }
-
-    /// The slope over the logits, on a mask drawn for it; nothing if a loss is no number.
-    fn gradient(
-        &self,
-        logits: &Logits,
-        table: &mut Table<'_>,
-        data: (&dyn Calibration, Draw),
-        cx: &mut Context<'_>,
-    ) -> Result<Option<Vec<Vec<f32>>>, FusionError> {
-        let first = logits.steps() * self.batches();
-        table.mask = Some(logits.sample(cx.cancel)?);
-        let start = table.values.clone();
-        if let Some(rate) = self.inner {
-            let Some(slope) = table.entropy(data, first, cx)? else { return Ok(None) };
-            let slope = table.slope(slope, cx)?;
-            table.values.iter_mut().zip(slope).for_each(|(value, slope)| *value -= rate * slope);
-        }
-        let found = table.entropy(data, first + self.batches() - 1, cx)?;
-        let coefficients = table.plan().table(table.space.pool, &table.space.rows)?;
-        table.values = start;
-        let (Some(slope), Some(mask)) = (found, table.mask.take()) else { return Ok(None) };
-        logits.gradient(&mask, (&table.space.rows, &coefficients), &slope, cx.cancel).map(Some)
+        let logits = Logits::new(&table.space.rows, self.logit, (self.temperature, self.rate, self.seed));
+        let mut learning = Learning { lesson: self, logits, table, data, gradient: Vec::new() };
+        let done = go(method, self.steps, &mut learning, cx)?;
+        settle(self.param, done, self.steps, cx);
+        Ok(learning.logits)
     }
 
     /// Batches of every task that a step looks at.
     fn batches(&self) -> usize {
         1 + usize::from(self.inner.is_some())
+    }
+}
+
+/// Logits on their way.
+struct Learning<'a, 'b> {
+    lesson: &'a Lesson,
+    logits: Logits,
+    table: &'a mut Table<'b>,
+    data: (&'a dyn Calibration, Draw),
+    /// What the last look found.
+    gradient: Vec<Vec<f32>>,
+}
+
+impl Learning<'_, '_> {
+    /// The slope over the logits, on a mask drawn for it and the batches from `first` on; nothing if a loss is no number.
+    fn gradient(&mut self, first: usize, cx: &mut Context<'_>) -> Result<Option<Vec<Vec<f32>>>, FusionError> {
+        let Self { lesson, logits, table, data, .. } = self;
+        table.mask = Some(logits.sample(cx.cancel)?);
+        let start = table.values.clone();
+        if let Some(rate) = lesson.inner {
+            let Some(slope) = table.entropy(*data, first, cx)? else { return Ok(None) };
+            let slope = table.slope(slope, cx)?;
+            table.values.iter_mut().zip(slope).for_each(|(value, slope)| *value -= rate * slope);
+        }
+        let found = table.entropy(*data, first + lesson.batches() - 1, cx)?;
+        let coefficients = table.plan().table(table.space.pool, &table.space.rows)?;
+        table.values = start;
+        let (Some(slope), Some(mask)) = (found, table.mask.take()) else { return Ok(None) };
+        logits.gradient(&mask, (&table.space.rows, &coefficients), &slope, cx.cancel).map(Some)
+    }
+}
+
+impl Way for Learning<'_, '_> {
+    type Place = Place;
+
+    fn look(&mut self, _: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let Some(gradient) = self.gradient(batch * self.lesson.batches(), cx)? else { return Ok(Look::Lost) };
+        let finite = gradient.iter().flatten().all(|x| x.is_finite());
+        self.gradient = gradient;
+        Ok(if finite { Look::Clear(self.table.information) } else { Look::Stuck })
+    }
+
+    fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
+        self.logits.descend(&std::mem::take(&mut self.gradient));
+        self.table.show(&self.logits.expected(cx.cancel)?, cx)?;
+        cx.tell(News::Adapted(self.table.news(done + 1, self.lesson.steps + self.lesson.rest)));
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        self.logits.place()
+    }
+
+    fn return_to(&mut self, place: Place) {
+        self.logits.return_to(place);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Networks from preferences to coefficients, and training them: a point of the Pareto front for every preference.
 
-use super::downhill::{Hill, descend};
+use super::downhill::{Hill, Slope, descend};
 use super::space::{Space, Table};
 use crate::fusion::{Calibration, Context, Draw, FusionError, Method, News, seeded};
 use rand_chacha::ChaCha8Rng;
@@ -188,7 +188,7 @@ struct Scalarisation<'a, 'b> {
 }
 
 impl Hill for Scalarisation<'_, '_> {
-    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Slope>, FusionError> {
         self.networks.set(numbers);
         let tasks = self.space.tasks();
         let preference = drawn(tasks.len(), self.training.draw.seed, step);
@@ -198,7 +198,8 @@ impl Hill for Scalarisation<'_, '_> {
             return Ok(None);
         }
         self.losses = found.losses;
-        Ok(Some(self.networks.backward(&preference, &self.space.along(&found.slope, cx)?)))
+        let over = self.networks.backward(&preference, &self.space.along(&found.slope, cx)?);
+        Ok(Some(Slope { over, information: found.information }))
     }
 
     fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {

@@ -1,7 +1,7 @@
 //! Routers of a mixture: their first numbers, and moving them down the entropy of the mixture's answers.
 
 use super::centre::Centre;
-use super::downhill::{Hill, descend};
+use super::downhill::{Hill, Slope, descend};
 use crate::fusion::options::routing::Params;
 use crate::fusion::{
     Adapted, Affine, Body, Calibration, Context, FusionError, Method, Mixture, News, Perceptron, Place, Pool, Routed,
@@ -67,8 +67,7 @@ pub(in crate::fusion) fn first_routers(
 /// which are moved as [`Centre`] sees them; the first batches say where that centre is.
 /// Memory: the mixture, the graph of one batch a core, and two moments for every number of a router.
 ///
-/// A person who has seen enough, and a loss or slope that is no number, end it early: what it was worth before is kept,
-/// and the context's listener is told how many steps that is.
+/// Ends early as [`go`](super::downhill::go) does; the context's listener is told how many steps that is.
 ///
 /// # Errors
 /// A loss that is no number from the beginning; what the data report; cancellation.
@@ -124,7 +123,7 @@ impl Routing<'_> {
 }
 
 impl Hill for Routing<'_> {
-    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Vec<f64>>, FusionError> {
+    fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Slope>, FusionError> {
         let found = match self.first.take() {
             Some(first) => first,
             None => self.data.routed(&self.tasks, &self.mixture(numbers), self.params.draw(), step, cx)?,
@@ -132,10 +131,11 @@ impl Hill for Routing<'_> {
         if found.losses.iter().any(|loss| !loss.is_finite()) {
             return Ok(None);
         }
-        let mut slope = found.slopes.concat();
-        self.centre.slope(&mut slope);
+        let mut over = found.slopes.concat();
+        self.centre.slope(&mut over);
+        let information = found.information;
         self.found = Some(found);
-        Ok(Some(slope))
+        Ok(Some(Slope { over, information }))
     }
 
     fn tell(&mut self, _: &[f64], step: usize, cx: &mut Context<'_>) {

@@ -9,9 +9,9 @@ use crate::params::{ParamSet, float};
 
 crate::params! {
     /// Learning rate of Adam over the mask's logits.
-    mask_rate: f64 = float(0.02, 1e-4, 1.0, 1e-3).logarithmic().costly();
+    mask_rate: f64 = float(0.02, 1e-4, 1.0, 1e-3).above(0.0).logarithmic().costly();
     /// Learning rate of Adam over coefficients.
-    rate: f64 = float(3e-3, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(3e-3, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     ..concrete: concrete::Params;
 }
 

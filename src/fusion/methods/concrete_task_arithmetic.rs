@@ -13,25 +13,25 @@ use std::sync::Arc;
 
 crate::params! {
     /// Coefficient of the masked task vectors.
-    scaling: f32 = float(0.3, 0.0, 2.0, 0.05).symbol("λ");
+    scaling: f32 = float(0.3, 0.0, 2.0, 0.05).unbounded().symbol("λ");
     /// Steps of Adam; each looks at one batch of every expert's task.
-    steps: usize = int(150, 0, 2000, 50).costly();
+    steps: usize = int(150, 0, 2000, 50).at_least(0.0).up_to(1e6).costly();
     /// Learning rate of Adam over the mask's logits.
-    rate: f64 = float(0.02, 1e-4, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(0.02, 1e-4, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     /// Coefficient of the masked task vectors while the mask is learned.
-    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ₀").costly();
     /// Inputs that are adapted to: test inputs make the result transductive, and it is labelled so.
     data: String = choice("validation", &["validation", "test"]).costly();
     /// The mask in the end: what masks are on average, or one more that is drawn, as in the paper's code.
     mask: String = choice("expected", &["expected", "sampled"]).costly();
     /// Temperature of masks while they are learned: the lower, the nearer to keeping all or nothing.
-    temperature: f64 = float(0.5, 0.05, 5.0, 0.05).costly().advanced();
+    temperature: f64 = float(0.5, 0.05, 5.0, 0.05).above(0.0).costly().advanced();
     /// Every logit of the mask before the first step.
-    logit: f64 = float(0.0, -5.0, 5.0, 0.5).costly().advanced();
+    logit: f64 = float(0.0, -5.0, 5.0, 0.5).unbounded().costly().advanced();
     /// Inputs of each task in a step.
-    batch: usize = int(16, 1, 512, 8).costly().advanced();
+    batch: usize = int(16, 1, 512, 8).at_least(1.0).costly().advanced();
     /// Inputs of each task that are drawn from; all where a task has fewer.
-    samples: usize = int(4096, 1, 4096, 64).costly().advanced();
+    samples: usize = int(4096, 1, 4096, 64).at_least(1.0).costly().advanced();
     /// Seed of masks and of the order of inputs.
     seed: u64 = seed(0).costly();
 }

@@ -1,8 +1,11 @@
 //! Frank-Wolfe merging, hard (Chen et al. 2025): small steps towards the one expert that the loss falls towards most.
 
-use crate::fusion::kernels::frank_wolfe::{broken, corners, cosines, cross_entropy, least, settle};
-use crate::fusion::kernels::space::Space;
-use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
+use crate::fusion::kernels::downhill::{Look, Way, go, settle};
+use crate::fusion::kernels::frank_wolfe::{Corner, corners, cosines, cross_entropy, least};
+use crate::fusion::kernels::space::{Space, Table};
+use crate::fusion::{
+    Calibration, Context, Draw, Entropy, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown,
+};
 use crate::params::{ParamSet, choice, float, int, seed};
 
 crate::params! {
@@ -41,35 +44,59 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let draw = Draw { shown: Shown::Validation, samples: usize::MAX, batch: params.samples, seed: params.seed };
     let layers = params.granularity == "layer";
     let space = Space::new(pool, !layers, cx)?;
-    let mut table = space.uniform(params.init);
+    let table = space.uniform(params.init);
     let corners = corners(&space, table.clone(), cx)?;
-    let tasks = space.tasks();
     cx.phase("adapt", params.rounds, "rounds");
-    let mut done = 0;
-    while done < params.rounds && !cx.is_enough() {
-        let Some(found) = cross_entropy(&space, &table, (data, draw), &tasks, done, cx)? else {
-            if done == 0 {
-                let reason = "the model's answers are not finite before the first round; use a smaller init".to_owned();
-                return Err(FusionError::Unusable { method: METHOD.name, reason });
-            }
-            broken(&METHOD, done, cx)?;
-            break;
-        };
-        let cosines = cosines(&space, &corners, &found.slope, cx)?;
+    let rounds = params.rounds;
+    let mut walk = Walk { space: &space, data: (data, draw), corners, params, layers, table, found: None };
+    let done = go(&METHOD, rounds, &mut walk, cx)?;
+    settle("rounds", done, rounds, cx);
+    Ok(Fused::Linear(space.plan(&walk.table)))
+}
+
+struct Walk<'a> {
+    space: &'a Space<'a>,
+    data: (&'a dyn Calibration, Draw),
+    corners: Vec<Corner>,
+    params: Params,
+    /// Whether every tensor has a corner of its own.
+    layers: bool,
+    table: Table,
+    /// What the last look found.
+    found: Option<Entropy>,
+}
+
+impl Way for Walk<'_> {
+    type Place = Table;
+
+    fn look(&mut self, _: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        self.found = cross_entropy(self.space, &self.table, self.data, &self.space.tasks(), batch, cx)?;
+        Ok(self.found.as_ref().map_or(Look::Lost, |found| Look::Clear(found.information)))
+    }
+
+    fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
+        let Some(found) = self.found.take() else { return Ok(()) };
+        let cosines = cosines(self.space, &self.corners, &found.slope, cx)?;
         let whole = least(cosines.iter().map(|row| row.iter().sum()));
-        let size = 2.0 / (done as f64 + 2.0) * params.step * params.scaling;
-        for tensor in 0..space.rows.len() {
-            let pick = if layers { least(cosines.iter().map(|row| row[tensor])) } else { whole };
-            for (row, to) in table.iter_mut().zip(&corners[pick].table) {
+        let size = 2.0 / (done as f64 + 2.0) * self.params.step * self.params.scaling;
+        for tensor in 0..self.space.rows.len() {
+            let pick = if self.layers { least(cosines.iter().map(|row| row[tensor])) } else { whole };
+            for (row, to) in self.table.iter_mut().zip(&self.corners[pick].table) {
                 row[tensor] += size * (to[tensor] - row[tensor]);
             }
         }
-        done += 1;
-        cx.tell(News::Adapted(space.news(&table, &found.losses, (done, params.rounds), !layers)));
-        cx.advance(1);
+        let news = self.space.news(&self.table, &found.losses, (done + 1, self.params.rounds), !self.layers);
+        cx.tell(News::Adapted(news));
+        Ok(())
     }
-    settle(done, params.rounds, cx);
-    Ok(Fused::Linear(space.plan(&table)))
+
+    fn place(&self) -> Table {
+        self.table.clone()
+    }
+
+    fn return_to(&mut self, place: Table) {
+        self.table = place;
+    }
 }
 
 #[cfg(test)]

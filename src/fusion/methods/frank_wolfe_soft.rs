@@ -1,7 +1,9 @@
 //! Frank-Wolfe merging, soft (Chen et al. 2025): towards several experts at once, by as much as makes answers sure.
 
-use crate::fusion::kernels::descent::{Descent, Directions};
-use crate::fusion::kernels::frank_wolfe::{broken, cross_entropy, least, settle};
+use crate::fusion::kernels::descent::{Descent, Directions, Seen, Walk};
+use crate::fusion::kernels::downhill::{Look, Way, go};
+use crate::fusion::kernels::frank_wolfe::{cross_entropy, least};
+use crate::fusion::kernels::schedule::Schedule;
 use crate::fusion::kernels::space::{Space, Table};
 use crate::fusion::{
     Calibration, Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown,
@@ -10,10 +12,12 @@ use crate::params::{ParamSet, float, int, seed};
 use std::collections::BTreeSet;
 
 crate::params! {
-    /// Rounds; each chooses experts anew and adapts how far to go towards them.
+    /// Schedule; each chooses experts anew and adapts how far to go towards them.
     rounds: usize = int(5, 0, 100, 1).at_least(0.0).up_to(1e6).costly();
     /// Steps of Adam in a round; each looks at one batch of every task.
     steps: usize = int(20, 1, 1000, 10).at_least(1.0).up_to(1e6).costly();
+    /// Steps of the last round; 0: as many as in the others.
+    last: usize = int(0, 0, 1000, 10).at_least(0.0).up_to(1e6).costly().advanced();
     /// Learning rate of Adam.
     rate: f64 = float(1e-2, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     /// Coefficient of all task vectors where the way begins.
@@ -44,38 +48,69 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let data = METHOD.data(cx)?;
     let draw = |batch| Draw { shown: Shown::Validation, samples: usize::MAX, batch, seed: params.seed };
     let space = Space::new(pool, false, cx)?;
-    let tasks = space.tasks();
-    let mut table = space.uniform(params.init);
-    let total = params.rounds * params.steps;
-    cx.phase("adapt", total, "steps");
-    let mut done = 0;
-    while done < params.rounds && !cx.is_enough() {
-        let Some(picks) = picks(&space, &table, (data, draw(params.samples)), done, cx)? else {
-            broken(&METHOD, done, cx)?;
-            break;
-        };
-        let directions =
-            Directions { along: picks.iter().map(|&pick| towards(pick, &table)).collect(), offset: table.clone() };
-        // FusionBench begins at 1e-8, which is where it is; the first round's 0.3 is where the way begins.
-        let (rate, steps) = (params.rate, params.steps);
-        let descent = Descent { space: &space, data, draw: draw(params.batch), rate, init: 0.0, steps };
-        let mut step = done * steps;
-        let found = descent.run(directions, &tasks, step, cx, |table, losses, cx| {
-            step += 1;
-            cx.tell(News::Adapted(space.news(table, losses, (step, total), false)));
-            cx.advance(1);
-        })?;
-        let Some(found) = found else {
-            if !cx.is_enough() {
-                broken(&METHOD, done, cx)?;
-            }
-            break;
-        };
-        table = found;
-        done += 1;
+    let way = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
+    cx.phase("adapt", way.total(), "steps");
+    // FusionBench begins every round at 1e-8, which is where it is; the first round's 0.3 is where the way begins.
+    let descent = Descent { space: &space, data, draw: draw(params.batch), rate: params.rate, init: 0.0 };
+    let nowhere = Directions { along: Vec::new(), offset: space.uniform(params.init) };
+    let walk = descent.begin(nowhere);
+    let mut rounds = Round { way, choice: draw(params.samples), walk, losses: Vec::new(), descent };
+    let done = go(&METHOD, way.total(), &mut rounds, cx)?;
+    way.settle(done, cx);
+    Ok(Fused::Linear(space.plan(&rounds.walk.table)))
+}
+
+/// The round that is going on.
+struct Round<'a> {
+    way: Schedule,
+    descent: Descent<'a>,
+    /// What experts are chosen by.
+    choice: Draw,
+    walk: Walk,
+    /// Of the last look.
+    losses: Vec<f64>,
+}
+
+impl Round<'_> {
+    /// Chooses experts anew; whether that could be done.
+    fn turn(&mut self, round: usize, cx: &mut Context<'_>) -> Result<bool, FusionError> {
+        let (Descent { space, data, .. }, table) = (&self.descent, &self.walk.table);
+        let Some(picks) = picks(space, table, (*data, self.choice), round, cx)? else { return Ok(false) };
+        let along = picks.iter().map(|&pick| towards(pick, table)).collect();
+        self.walk = self.descent.begin(Directions { along, offset: table.clone() });
+        Ok(true)
     }
-    settle(done, params.rounds, cx);
-    Ok(Fused::Linear(space.plan(&table)))
+}
+
+impl Way for Round<'_> {
+    type Place = Table;
+
+    fn look(&mut self, done: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let begins = self.way.is_start(done) && done < self.way.total() && batch == done;
+        if begins && !self.turn(done / self.way.steps, cx)? {
+            return Ok(Look::Lost);
+        }
+        let tasks = self.descent.space.tasks();
+        let seen = self.descent.look(&mut self.walk, &tasks, batch, cx)?;
+        let Some(Seen { losses, information, clear }) = seen else { return Ok(Look::Lost) };
+        self.losses = losses;
+        Ok(if clear { Look::Clear(information) } else { Look::Stuck })
+    }
+
+    fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
+        self.descent.step(&mut self.walk);
+        let at = (done + 1, self.way.total());
+        cx.tell(News::Adapted(self.descent.space.news(&self.walk.table, &self.losses, at, false)));
+        Ok(())
+    }
+
+    fn place(&self) -> Table {
+        self.walk.table.clone()
+    }
+
+    fn return_to(&mut self, place: Table) {
+        self.walk.table = place;
+    }
 }
 
 /// The experts that some task's loss falls towards more than towards any other: ⟨∂L/∂θ, θᵢ − θ⟩ is least where

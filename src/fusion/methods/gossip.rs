@@ -4,8 +4,9 @@
 //! that is kept beside AdaMerging's memory, where `FusionBench` keeps as many models as nodes. The result is linear in the
 //! task vectors.
 
-use crate::fusion::kernels::descent::{Descent, Directions, Walk};
-use crate::fusion::kernels::frank_wolfe::{broken, settle};
+use crate::fusion::kernels::descent::{Descent, Directions, Seen, Walk};
+use crate::fusion::kernels::downhill::{Look, Way, go};
+use crate::fusion::kernels::schedule::Schedule;
 use crate::fusion::kernels::space::{Space, Table};
 use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
 use crate::params::{ParamSet, choice, flag, float, int, seed};
@@ -15,23 +16,25 @@ crate::params! {
     /// Whom a node hears: those on both sides of it, or the next few.
     topology: String = choice("ring", &["ring", "rotate"]).costly();
     /// How many of the next a node hears, with `topology = "rotate"`.
-    next: usize = int(1, 1, 32, 1).costly();
-    /// Rounds; in each all nodes merge what they hear, and then all have something new.
-    rounds: usize = int(4, 0, 100, 1).costly();
+    next: usize = int(1, 1, 32, 1).at_least(1.0).costly();
+    /// Schedule; in each all nodes merge what they hear, and then all have something new.
+    rounds: usize = int(4, 0, 100, 1).at_least(0.0).up_to(1e6).costly();
     /// Steps of Adam that every node takes in a round.
-    steps: usize = int(10, 1, 1000, 10).costly();
+    steps: usize = int(10, 1, 1000, 10).at_least(1.0).up_to(1e6).costly();
+    /// Steps of the last round; 0: as many as in the others.
+    last: usize = int(0, 0, 1000, 10).at_least(0.0).up_to(1e6).costly().advanced();
     /// Learning rate of Adam.
-    rate: f64 = float(0.03, 1e-5, 1.0, 1e-3).logarithmic().symbol("η").costly();
+    rate: f64 = float(0.03, 1e-5, 1.0, 1e-3).above(0.0).logarithmic().symbol("η").costly();
     /// Coefficient of everything that a node hears, at the start of each round.
-    init: f64 = float(0.3, -1.0, 2.0, 0.05).symbol("λ₀").costly();
+    init: f64 = float(0.3, -1.0, 2.0, 0.05).unbounded().symbol("λ₀").costly();
     /// Nodes adapt to inputs of tasks that word of has reached them; else to those of all tasks.
     reachable: bool = flag(true).costly().advanced();
     /// Inputs that are adapted to: test inputs make the result transductive, and it is labelled so.
     data: String = choice("validation", &["validation", "test"]).costly();
     /// Inputs of each task in a step.
-    batch: usize = int(16, 1, 512, 8).costly().advanced();
+    batch: usize = int(16, 1, 512, 8).at_least(1.0).costly().advanced();
     /// Inputs of each task that are drawn from; all where a task has fewer.
-    samples: usize = int(4096, 1, 4096, 64).costly().advanced();
+    samples: usize = int(4096, 1, 4096, 64).at_least(1.0).costly().advanced();
     /// Seed of the order of inputs.
     seed: u64 = seed(0).costly();
 }
@@ -56,63 +59,100 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let shown = Shown::named(&params.data);
     let draw = Draw { shown, samples: params.samples, batch: params.batch, seed: params.seed };
     let space = Space::new(pool, false, cx)?;
-    let (rate, init, steps) = (params.rate, params.init, params.steps);
-    let descent = Descent { space: &space, data, draw, rate, init, steps };
+    let way = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
+    let descent = Descent { space: &space, data, draw, rate: params.rate, init: params.init };
     let nodes = space.experts();
-    let mut models: Vec<Table> = (0..nodes).map(|node| own(&space, node)).collect();
-    let mut known: Vec<BTreeSet<usize>> = (0..nodes).map(|node| BTreeSet::from([node])).collect();
-    cx.phase("adapt", params.rounds * steps, "steps");
-    let mut done = 0;
-    while done < params.rounds {
-        known = (0..nodes)
-            .map(|node| heard(&params, node, nodes).iter().flat_map(|&i| known[i].clone()).collect())
-            .collect();
-        let reached =
-            |node: usize| if params.reachable { known[node].iter().copied().collect() } else { (0..nodes).collect() };
-        let tasks: Vec<Vec<usize>> = (0..nodes).map(reached).collect();
-        let walk = |node| {
-            let along = heard(&params, node, nodes).into_iter().map(|i| models[i].clone()).collect();
-            descent.begin(Directions { along, offset: space.uniform(0.0) })
-        };
-        let mut walks: Vec<Walk> = (0..nodes).map(walk).collect();
-        if !round(&descent, &mut walks, &tasks, (done, params.rounds), cx)? {
-            if !cx.is_enough() {
-                broken(&METHOD, done, cx)?;
-            }
-            break;
-        }
-        models = walks.into_iter().map(|walk| walk.table).collect();
-        done += 1;
-    }
-    settle(done, params.rounds, cx);
-    Ok(Fused::Linear(space.plan(&mean(&models.iter().collect::<Vec<_>>()))))
+    let models: Vec<Table> = (0..nodes).map(|node| own(&space, node)).collect();
+    let known = (0..nodes).map(|node| BTreeSet::from([node])).collect();
+    cx.phase("adapt", way.total(), "steps");
+    let mut gossip = Gossip { params, way, descent, models, walks: Vec::new(), known, losses: Vec::new() };
+    let done = go(&METHOD, way.total(), &mut gossip, cx)?;
+    way.settle(done, cx);
+    Ok(Fused::Linear(space.plan(&mean(&gossip.models))))
 }
 
-/// All nodes' steps of round `done`, side by side; whether it came to an end.
-fn round(
-    descent: &Descent<'_>,
-    walks: &mut [Walk],
-    tasks: &[Vec<usize>],
-    (done, rounds): (usize, usize),
-    cx: &mut Context<'_>,
-) -> Result<bool, FusionError> {
-    let names = descent.space.tasks();
-    for step in done * descent.steps..(done + 1) * descent.steps {
-        // Of each task, over the nodes that look at it: each at least at its own.
+/// All nodes, side by side.
+struct Gossip<'a> {
+    params: Params,
+    way: Schedule,
+    descent: Descent<'a>,
+    /// What each node has.
+    models: Vec<Table>,
+    /// Each node's way through the round that is going on.
+    walks: Vec<Walk>,
+    /// The tasks that word of has reached each node.
+    known: Vec<BTreeSet<usize>>,
+    /// Of each task on the mean over the nodes that looked at it last: each at least at its own.
+    losses: Vec<f64>,
+}
+
+impl Gossip<'_> {
+    /// Every node merges what it hears.
+    fn hear(&mut self) {
+        let nodes = self.models.len();
+        let heard = |node| heard(&self.params, node, nodes);
+        let known = (0..nodes).map(|node| heard(node).iter().flat_map(|&i| self.known[i].clone()).collect());
+        let walk = |node| {
+            let along = heard(node).into_iter().map(|i| self.models[i].clone()).collect();
+            self.descent.begin(Directions { along, offset: self.descent.space.uniform(0.0) })
+        };
+        (self.known, self.walks) = (known.collect(), (0..nodes).map(walk).collect());
+    }
+
+    /// What nodes' answers tell of images, and whether their slopes are numbers; nothing if a loss is none.
+    fn look_around(&mut self, batch: usize, cx: &mut Context<'_>) -> Result<Option<Look>, FusionError> {
+        let names = self.descent.space.tasks();
         let mut losses = vec![(0.0, 0); names.len()];
-        for (walk, tasks) in walks.iter_mut().zip(tasks) {
+        let (mut told, mut clear) = (Some(0.0), true);
+        for (walk, known) in self.walks.iter_mut().zip(&self.known) {
+            let tasks: Vec<usize> =
+                if self.params.reachable { known.iter().copied().collect() } else { (0..names.len()).collect() };
             let of: Vec<&str> = tasks.iter().map(|&task| names[task]).collect();
-            let Some(found) = descent.step(walk, &of, step, cx)? else { return Ok(false) };
-            for (&task, loss) in tasks.iter().zip(found) {
+            let Some(seen) = self.descent.look(walk, &of, batch, cx)? else { return Ok(None) };
+            let Seen { losses: found, information, clear: here } = seen;
+            for (task, loss) in tasks.into_iter().zip(found) {
                 losses[task] = (losses[task].0 + loss, losses[task].1 + 1);
             }
+            told = told.zip(information).map(|(sum, told)| sum + told);
+            clear &= here;
         }
-        let losses: Vec<f64> = losses.iter().map(|(sum, count)| sum / f64::from(*count)).collect();
-        let mean = mean(&walks.iter().map(|walk| &walk.table).collect::<Vec<_>>());
-        cx.tell(News::Adapted(descent.space.news(&mean, &losses, (step + 1, rounds * descent.steps), false)));
-        cx.advance(1);
+        self.losses = losses.iter().map(|(sum, count)| sum / f64::from(*count)).collect();
+        let mean = told.map(|sum| sum / self.walks.len() as f64);
+        Ok(Some(if clear { Look::Clear(mean) } else { Look::Stuck }))
     }
-    Ok(true)
+}
+
+impl Way for Gossip<'_> {
+    type Place = Vec<Table>;
+
+    fn look(&mut self, done: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        if done == self.way.total() {
+            // Nobody goes on: it is the mean that counts.
+            let tasks = self.descent.space.tasks();
+            let found = self.descent.entropy(&mean(&self.models), &tasks, batch, cx)?;
+            return Ok(found.map_or(Look::Lost, |_| Look::Clear(None)));
+        }
+        if self.way.is_start(done) && batch == done {
+            self.hear();
+        }
+        Ok(self.look_around(batch, cx)?.unwrap_or(Look::Lost))
+    }
+
+    fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
+        self.walks.iter_mut().for_each(|walk| self.descent.step(walk));
+        self.models = self.walks.iter().map(|walk| walk.table.clone()).collect();
+        let (space, at) = (self.descent.space, (done + 1, self.way.total()));
+        cx.tell(News::Adapted(space.news(&mean(&self.models), &self.losses, at, false)));
+        Ok(())
+    }
+
+    fn place(&self) -> Vec<Table> {
+        self.models.clone()
+    }
+
+    fn return_to(&mut self, place: Vec<Table>) {
+        self.models = place;
+    }
 }
 
 /// A node's expert, as coefficients.
@@ -132,7 +172,7 @@ fn heard(params: &Params, node: usize, nodes: usize) -> BTreeSet<usize> {
     heard
 }
 
-fn mean(tables: &[&Table]) -> Table {
+fn mean(tables: &[Table]) -> Table {
     let share = 1.0 / tables.len().max(1) as f64;
     let mut mean: Table =
         tables.first().map_or_else(Vec::new, |first| first.iter().map(|row| vec![0.0; row.len()]).collect());

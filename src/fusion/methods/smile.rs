@@ -1,7 +1,7 @@
 //! SMILE (Tang et al. 2024): sparse mixture of low-rank experts from pretrained models, without data or training.
 
 use crate::fusion::kernels::smile::Upscaling;
-use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, Pool};
+use crate::fusion::{Context, Examples, Family, Fused, FusionError, Method, Needs, News, Pool};
 use crate::params::{ParamSet, choice, flag, int};
 
 crate::params! {
@@ -32,6 +32,11 @@ pub static METHOD: Method = Method {
 
 fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, FusionError> {
     let Params { rank, router_rank, top_k, routing, average_experts } = METHOD.typed(Params::from_set(set))?;
+    let experts = pool.experts().len();
+    if usize::try_from(top_k).is_ok_and(|top| top > experts) {
+        let text = format!("top_k is {top_k}, and there are {experts} experts: all of them answer for every token");
+        cx.tell(News::Warning(text));
+    }
     let upscaling = Upscaling {
         method: METHOD.name,
         rank: usize::try_from(rank).ok().filter(|rank| *rank > 0),
