@@ -17,6 +17,7 @@ mod handle;
 pub mod inspect;
 mod job;
 mod lanes;
+mod learned;
 mod memory;
 pub mod merge;
 mod order;
@@ -34,7 +35,7 @@ pub use event::{Event, JobKind, MixtureReport, PerTaskReport, Report, RunId, Tas
 pub use export::write_checkpoint;
 pub use generalization::Generalization;
 pub use handle::Engine;
-pub use job::{FITTED, Job, Recipe, TRANSDUCTIVE};
+pub use job::{FITTED, Job, Recipe, TRANSDUCTIVE, is_fitted};
 pub use plan::default_job;
 pub use preset::{BUILTIN, Builtin, Models, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};

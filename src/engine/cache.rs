@@ -17,9 +17,7 @@ pub(super) struct Key {
 impl Key {
     /// Keys of all tasks of a plan, in its order.
     pub fn all(plan: &Plan, device: &str) -> Vec<Self> {
-        let experts: Vec<&str> = plan.pool.experts().iter().map(|(name, _)| name.as_str()).collect();
-        let params = serde_json::to_string(&plan.params).unwrap_or_default();
-        let recipe = format!("{} {params} {}", plan.method.id, experts.join(","));
+        let recipe = plan.recipe();
         let key = |(task, samples): &(String, usize)| Self {
             recipe: recipe.clone(),
             task: task.clone(),

@@ -184,6 +184,10 @@ pub struct Report {
     pub device: String,
     /// Taken from the result cache, nothing was computed.
     pub cached: bool,
+    /// What the method learned it had learned for an earlier run of the same recipe; seconds and memory of fusing are what that
+    /// took.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learned_before: bool,
     /// Where every task has a model of its own, so that the task must be known at test time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_task: Option<PerTaskReport>,

@@ -6,6 +6,7 @@ use super::device::OpenDevice;
 use super::evaluate::Evaluation;
 use super::fusing::Fusing;
 use super::lanes::Lanes;
+use super::learned::{Cost, Lesson, Lessons, events};
 use super::memory::Peak;
 use super::predictor::{Beside, Predictor};
 use super::{EngineError, Event, Generalization, Job, PerTaskReport, Plan, Report, RunId, TaskReport};
@@ -28,6 +29,7 @@ pub(super) struct Bench<'a> {
     pub cache: &'a mut Cache,
     pub computer: &'a mut Computer,
     pub memo: &'a Arc<Memo>,
+    pub lessons: &'a mut Lessons,
     pub sink: &'a (dyn Fn(Event) + Send + Sync),
 }
 
@@ -76,16 +78,9 @@ struct Running {
     evaluating: Duration,
     seen: u64,
     cached: bool,
+    learned_before: bool,
     /// When routing was told last.
     routed: Option<Instant>,
-}
-
-/// What fusing took.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cost {
-    seconds: f64,
-    /// The most bytes that the process had, where the system tells.
-    memory: Option<u64>,
 }
 
 /// Whether there is more to do.
@@ -129,12 +124,14 @@ impl Execution {
                 }
                 Some(fused) => {
                     let (mut prepared, fusing) = *fusing;
-                    self.settle(&mut prepared, fusing.settled(), bench);
-                    let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
-                    let mut context = Context::new(&self.cancel, &mut silent);
-                    prepared.beside = predictor.hold(bench.zoo, plan, &wanted, bench.device, fused, &mut context)?;
-                    let cost = Cost { seconds: fusing.seconds(), memory: fusing.memory() };
-                    self.evaluate(prepared, cost, bench)
+                    let lesson = Arc::new(fusing.lesson(fused));
+                    let asked = prepared.plan.recipe();
+                    self.settle(&mut prepared, &lesson.settled, bench);
+                    // Who had seen enough has another result than was asked for.
+                    let mut recipes = vec![prepared.plan.recipe(), asked];
+                    recipes.truncate(if self.enough.is_cancelled() { 1 } else { 2 });
+                    bench.lessons.keep(recipes, &prepared.plan, Arc::clone(&lesson));
+                    self.apply(prepared, &lesson, lesson.cost, predictor, bench)
                 }
             },
             Stage::Evaluating(mut running) => {
@@ -154,8 +151,18 @@ impl Execution {
         let known: Vec<Option<TaskReport>> = keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
         let beside = keys.iter().find_map(|key| bench.cache.beside(key));
         let mut prepared = Prepared { plan, keys, known, beside };
+        let lesson = bench.lessons.recall(&prepared.plan);
+        if let Some(lesson) = &lesson {
+            lesson.said.again(run).for_each(sink);
+            self.settle(&mut prepared, &lesson.settled, bench);
+        }
         if prepared.known.iter().all(Option::is_some) {
             return self.evaluate(prepared, Cost::default(), bench);
+        }
+        if let Some(lesson) = lesson {
+            let text = format!("learned before, in {:.1} s, and used again", lesson.cost.seconds);
+            sink(Event::Log { run, level: "info".into(), text });
+            return self.apply(prepared, &lesson, Cost { before: true, ..lesson.cost }, predictor, bench);
         }
         let plan = &prepared.plan;
         let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
@@ -167,10 +174,26 @@ impl Execution {
         }
         let (started, peak) = (Instant::now(), Peak::begin());
         let mut progress = |done, _| sink(Event::Progress { run, done: done as u64 });
-        let mut context = Context::new(&self.cancel, &mut progress);
+        let mut listener = |news| events(run, news).into_iter().for_each(sink);
+        let mut context = Context::new(&self.cancel, &mut progress).with_listener(&mut listener);
         prepared.beside = predictor.prepare(bench.zoo, plan, &prepared.wanted(), bench.device, &mut context)?;
         let seconds = started.elapsed().as_secs_f64();
-        self.evaluate(prepared, Cost { seconds, memory: peak.as_ref().and_then(Peak::bytes) }, bench)
+        self.evaluate(prepared, Cost { seconds, memory: peak.as_ref().and_then(Peak::bytes), before: false }, bench)
+    }
+
+    /// Makes what was learned ready to answer, and begins to evaluate it.
+    fn apply(
+        &mut self,
+        mut prepared: Prepared,
+        lesson: &Lesson,
+        cost: Cost,
+        predictor: &mut Predictor,
+        bench: &mut Bench<'_>,
+    ) -> Result<Step, EngineError> {
+        let (plan, wanted, mut silent) = (&prepared.plan, prepared.wanted(), |_, _| ());
+        let mut context = Context::new(&self.cancel, &mut silent);
+        prepared.beside = predictor.hold(bench.zoo, plan, &wanted, bench.device, &lesson.fused, &mut context)?;
+        self.evaluate(prepared, cost, bench)
     }
 
     /// Makes the job the one that gives this result.
@@ -182,6 +205,7 @@ impl Execution {
                 self.job.recipe.params = prepared.plan.params.clone();
                 prepared.keys = Key::all(&prepared.plan, &bench.device.name);
                 prepared.known = prepared.keys.iter().map(|key| bench.cache.get(key).cloned()).collect();
+                prepared.beside = prepared.keys.iter().find_map(|key| bench.cache.beside(key));
                 let params = prepared.plan.params.clone();
                 (bench.sink)(Event::Settled { run: self.run, params });
             }
@@ -215,6 +239,7 @@ impl Running {
         let mut running = Self {
             evaluation: Evaluation::new(bench.zoo, &plan, &wanted, bench.device)?,
             cached: wanted.is_empty(),
+            learned_before: fused.before,
             plan,
             keys,
             reports: vec![None; known.len()],
@@ -296,6 +321,7 @@ impl Running {
             evaluate_seconds: self.evaluating.as_secs_f64(),
             device: bench.device.name.clone(),
             cached: self.cached,
+            learned_before: self.learned_before,
             per_task: match &self.beside {
                 Some(Beside::PerTask(storage)) => {
                     Some(PerTaskReport { storage: *storage, without_expert: self.plan.without_expert() })

@@ -1,12 +1,12 @@
 //! A method that looks at data, at work on a thread of its own; what it asks of the device is done between other things.
 
 use super::calibration::{Asking, Question, Statistics};
-use super::event::short_name;
 use super::execution::Bench;
+use super::learned::{Cost, Lesson, Said, events};
 use super::memory::Peak;
 use super::{EngineError, Event, Plan, RunId};
 use crate::cancel::Cancel;
-use crate::fusion::{Adapted, Context, Fused, FusionError, News, RoutedTask};
+use crate::fusion::{Context, Fused, FusionError, News};
 use crate::params::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(super) struct Fusing {
     memory: Option<u64>,
     /// Parameters that turned out otherwise than asked for.
     settled: Vec<(&'static str, Value)>,
+    said: Said,
 }
 
 impl Fusing {
@@ -52,22 +53,13 @@ impl Fusing {
         });
         let peak = Peak::begin();
         thread.map_err(|error| EngineError::Panic(format!("cannot start a thread: {error}")))?;
-        Ok(Self { messages, began: Instant::now(), peak, memory: None, settled: Vec::new() })
+        Ok(Self { messages, began: Instant::now(), peak, memory: None, settled: Vec::new(), said: Said::default() })
     }
 
-    /// How long it has been at it.
-    pub fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
-    /// The most memory in bytes that the process has had meanwhile, where the system tells.
-    pub fn memory(&self) -> Option<u64> {
-        self.memory
-    }
-
-    /// Parameters that turned out otherwise than asked for.
-    pub fn settled(&self) -> &[(&'static str, Value)] {
-        &self.settled
+    /// What came of it, once that is `fused`.
+    pub fn lesson(self, fused: Fused) -> Lesson {
+        let cost = Cost { seconds: self.began.elapsed().as_secs_f64(), memory: self.memory, before: false };
+        Lesson { fused, settled: self.settled, cost, said: self.said }
     }
 
     fn look(&mut self) {
@@ -85,7 +77,10 @@ impl Fusing {
             match self.messages.recv_timeout(TURN) {
                 Ok(Message::Progress(done)) => (bench.sink)(Event::Progress { run, done: done as u64 }),
                 Ok(Message::News(News::Settled { param, value })) => self.settled.push((param, value)),
-                Ok(Message::News(news)) => events(run, news).into_iter().for_each(bench.sink),
+                Ok(Message::News(news)) => {
+                    self.said.hear(&news);
+                    events(run, news).into_iter().for_each(bench.sink);
+                }
                 Ok(Message::Ask(Question { work, answers })) => {
                     let zoo = &**bench.zoo;
                     let found = bench.computer.compute(zoo, bench.device, bench.lanes, &work)?;
@@ -106,35 +101,6 @@ impl Fusing {
         }
         Ok(None)
     }
-}
-
-fn events(run: RunId, news: News) -> Vec<Event> {
-    vec![match news {
-        News::Phase { name, total, unit } => {
-            Event::Phase { run, name: name.to_owned(), total: Some(total as u64), unit: unit.to_owned() }
-        }
-        News::Warning(text) => Event::Log { run, level: "warn".to_owned(), text },
-        News::Adapted(Adapted { step, steps, losses, blocks, coefficients, exact, masked }) => Event::Adapted {
-            run,
-            step: step as u64,
-            steps: steps as u64,
-            loss: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
-            losses,
-            blocks: blocks.to_vec(),
-            coefficients,
-            exact,
-            masked,
-        },
-        News::Routed { places, experts, tasks } => {
-            let places: Vec<String> = places.iter().map(|place| short_name(place)).collect();
-            let event = |RoutedTask { task, weights }: RoutedTask| {
-                let (places, experts) = (places.clone(), experts.clone());
-                Event::Routing { run, task, places, experts, weights }
-            };
-            return tasks.into_iter().map(event).collect();
-        }
-        News::Settled { .. } => return Vec::new(),
-    }]
 }
 
 /// The method's thread. Nobody may be listening any more: then what it says is lost, and what it asks ends it.

@@ -1,7 +1,7 @@
 //! What the engine is asked to do.
 
 use super::JobKind;
-use crate::fusion::find;
+use crate::fusion::{Method, find};
 use crate::params::ParamSet;
 use crate::tasks::{Corruption, Data, Split};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,14 @@ impl Recipe {
     /// others.
     #[must_use]
     pub fn is_fitted_to(&self, split: Split) -> bool {
-        split == Split::Validation && find(&self.method).is_ok_and(|method| method.looks_at_validation(&self.params))
+        find(&self.method).is_ok_and(|method| is_fitted(method, &self.params, split))
     }
+}
+
+/// [`Recipe::is_fitted_to`], for a method at hand.
+#[must_use]
+pub fn is_fitted(method: &Method, params: &ParamSet, split: Split) -> bool {
+    split == Split::Validation && method.looks_at_validation(params)
 }
 
 impl Job {

@@ -52,6 +52,13 @@ impl Plan {
         Ok(Self { method, params, pool, tasks, data: Data { split: job.split, corruption: job.corruption }, complete })
     }
 
+    /// Method, parameters and experts in one text: what the fused model depends on, the zoo being what it is.
+    pub fn recipe(&self) -> String {
+        let experts: Vec<&str> = self.pool.experts().iter().map(|(name, _)| name.as_str()).collect();
+        let params = serde_json::to_string(&self.params).unwrap_or_default();
+        format!("{} {params} {}", self.method.id, experts.join(","))
+    }
+
     /// The slot of the expert that was fine-tuned on a task, which has its name.
     pub fn expert_of(&self, task: &str) -> Option<usize> {
         self.pool.experts().iter().position(|(name, _)| name == task)

@@ -117,7 +117,7 @@ impl Predictor {
         context: &mut Context<'_>,
     ) -> Result<Option<Beside>, EngineError> {
         let fused = plan.method.run(&plan.params, &plan.pool, context)?;
-        self.hold(zoo, plan, wanted, device, fused, context)
+        self.hold(zoo, plan, wanted, device, &fused, context)
     }
 
     /// Makes what the plan's method returned ready to answer, as [`prepare`](Self::prepare) does.
@@ -130,7 +130,7 @@ impl Predictor {
         plan: &Plan,
         wanted: &[usize],
         device: &OpenDevice,
-        fused: Fused,
+        fused: &Fused,
         context: &mut Context<'_>,
     ) -> Result<Option<Beside>, EngineError> {
         // Until everything below has worked, the network holds nothing that a nudge could start from.
@@ -139,7 +139,7 @@ impl Predictor {
         let mut beside = None;
         match fused {
             Fused::Linear(linear) => {
-                self.incremental.fuse(&linear, &plan.pool, context)?;
+                self.incremental.fuse(linear, &plan.pool, context)?;
                 let weights = self.incremental.weights();
                 match (self.incremental.changed(), &mut self.network) {
                     (Changed::Some(tensors), Some(network)) if held.is_some() => {
@@ -149,23 +149,23 @@ impl Predictor {
                     }
                     (_, network) => load(network, zoo, device, weights.ok_or_else(nothing)?)?,
                 }
-                self.linear = Some(linear);
+                self.linear = Some(linear.clone());
             }
-            Fused::Weights(weights) => load(&mut self.network, zoo, device, &weights)?,
+            Fused::Weights(weights) => load(&mut self.network, zoo, device, weights)?,
             Fused::Mixture(mixture) => {
                 // The old one first: each may be as large as all experts together.
                 self.mixed = None;
-                self.mixed = Some(Mixed::new(zoo, &mixture, device)?);
-                beside = Some(Beside::Mixture(Arc::new(MixtureReport::new(&mixture, &plan.pool))));
+                self.mixed = Some(Mixed::new(zoo, mixture, device)?);
+                beside = Some(Beside::Mixture(Arc::new(MixtureReport::new(mixture, &plan.pool))));
                 self.answers = Answers::Mixture;
             }
             Fused::Ensemble(rule) => {
                 self.gather_members(zoo, plan, device, context.cancel)?;
-                self.answers = Answers::Ensemble(rule);
+                self.answers = Answers::Ensemble(rule.clone());
             }
             Fused::PerTask(models) => {
                 beside = Some(Beside::PerTask(models.storage(&plan.pool)));
-                self.answers = Answers::PerTask(self.build_models(&models, zoo, plan, wanted, device, context)?);
+                self.answers = Answers::PerTask(self.build_models(models, zoo, plan, wanted, device, context)?);
             }
         }
         Ok(beside)
@@ -251,7 +251,7 @@ impl Predictor {
         let cancel = Cancel::default();
         let weights = self.incremental.refresh(&linear, &plan.pool, &mut Context::new(&cancel, &mut progress))?;
         load(&mut self.network, zoo, device, weights)?;
-        self.linear = Some(linear);
+        self.linear = Some(linear.clone());
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::calibration::{Computer, Memo};
 use super::device::OpenDevice;
 use super::execution::{Bench, Execution, Step};
 use super::lanes::Lanes;
+use super::learned::Lessons;
 use super::predictor::Predictor;
 use super::{EngineError, Event, JobKind, Plan, RunId};
 use crate::zoo::Zoo;
@@ -42,6 +43,7 @@ pub(super) struct Worker {
     /// What methods look at data with, and what they have seen.
     computer: Computer,
     memo: Arc<Memo>,
+    lessons: Lessons,
     /// The last finished preview, whose incremental drift is removed when there is nothing else to do.
     settled: Option<Plan>,
 }
@@ -61,6 +63,7 @@ impl Worker {
             for_previews: Predictor::default(),
             computer: Computer::default(),
             memo: Arc::default(),
+            lessons: Lessons::default(),
             settled: None,
         }
     }
@@ -161,6 +164,7 @@ impl Worker {
             cache: &mut self.cache,
             computer: &mut self.computer,
             memo: &self.memo,
+            lessons: &mut self.lessons,
             sink: &*self.sink,
         };
         catch_unwind(AssertUnwindSafe(|| execution.step(predictor, &mut bench)))
@@ -194,6 +198,7 @@ impl Worker {
         self.for_previews = Predictor::default();
         self.computer = Computer::default();
         self.memo = Arc::default();
+        self.lessons = Lessons::default();
         self.settled = None;
         self.preview.iter_mut().chain(&mut self.runs).for_each(Execution::restart);
     }

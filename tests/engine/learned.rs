@@ -142,3 +142,107 @@ fn adaptation_can_be_cancelled_in_every_phase() {
         assert!(asked.elapsed() < Duration::from_secs(5), "{method} {phase}: {:?}", asked.elapsed());
     }
 }
+
+/// Whatever the method, a step that is far too large is taken back.
+#[test]
+fn what_goes_wrong_ends_where_it_was_right() {
+    let zoo = zoo();
+    let (engine, events) = start(&zoo);
+    let average = |method: &str, given: &[(&str, &str)]| {
+        let run = engine.next_id();
+        engine.submit(run, job(&zoo, method, given, 40));
+        let seen = until_over(&events, run);
+        let warned = |event: &Event| matches!(event, Event::Log { level, text, .. } if level == "warn" && text.contains("Smaller steps help"));
+        let settled = |event: &Event| matches!(event, Event::Settled { .. });
+        (report(&seen).average, seen.iter().any(warned), seen.iter().any(settled))
+    };
+    let (start, warned, _) = average("task_arithmetic", &[]);
+    assert!(start > 0.6 && !warned);
+    for (method, rate) in [
+        ("adamerging_task_wise", "1000"),
+        ("adamerging_layer_wise", "1000"),
+        ("adamerging_layer_wise", "1e30"),
+        ("frank_wolfe_soft", "1000"),
+        ("frank_wolfe_soft", "1e30"),
+        ("gossip", "1000"),
+        ("concrete_adamerging_layer_wise", "1000"),
+        ("wemoe", "1e10"),
+        ("pwe_moe", "1000"),
+    ] {
+        let (ended, warned, settled) = average(method, &[("rate", rate)]);
+        assert!(warned && settled, "{method} {rate}: {ended}, warned: {warned}, settled: {settled}");
+        assert!(ended > start - 0.1, "{method} {rate}: {ended}, began at {start}");
+    }
+}
+
+/// The steps of a method until it is told that they are enough, and its events until it is over.
+fn stopped_after(
+    steps: usize,
+    job: Job,
+    (engine, events): (&fusebench::engine::Engine, &std::sync::mpsc::Receiver<Event>),
+) -> Vec<Event> {
+    let run = engine.next_id();
+    engine.submit(run, job);
+    let mut seen = 0;
+    while seen < steps {
+        seen += usize::from(matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Adapted { .. }));
+    }
+    engine.enough(run);
+    until_over(events, run)
+}
+
+fn settled(events: &[Event]) -> &fusebench::params::ParamSet {
+    let mut all = events.iter().rev();
+    all.find_map(|event| if let Event::Settled { params, .. } = event { Some(params) } else { None }).unwrap()
+}
+
+/// Within a round as well: what there is by then is kept, and comes out again.
+#[test]
+fn rounds_can_be_stopped_at_any_step() {
+    let zoo = zoo();
+    for method in ["gossip", "frank_wolfe_soft"] {
+        let (engine, events) = start(&zoo);
+        let job = job(&zoo, method, &[("steps", "6"), ("batch", "8")], 40);
+        let seen = stopped_after(2, job.clone(), (&engine, &events));
+        let params = settled(&seen).clone();
+        let stopped = report(&seen).clone();
+        assert!(["rounds", "last"].iter().all(|name| params.get(name).unwrap().as_f64() > Some(0.0)), "{params:?}");
+        let (fresh, events) = start(&zoo);
+        let run = fresh.next_id();
+        let mut again = job;
+        again.recipe.params = params;
+        fresh.submit(run, again);
+        let again = report(&until_over(&events, run)).clone();
+        assert_eq!(again.tasks, stopped.tasks, "{method}");
+    }
+}
+
+#[test]
+fn what_was_learned_is_evaluated_on_other_images_without_learning_it_again() {
+    let zoo = zoo();
+    let (engine, events) = start(&zoo);
+    let corruption = "contrast:4".parse().unwrap();
+    for (method, given) in [("adamerging_layer_wise", &[("batch", "8")][..]), ("wemoe", &[("batch", "4")])] {
+        let job = job(&zoo, method, given, 24);
+        let seen = stopped_after(3, job.clone(), (&engine, &events));
+        let (params, stopped) = (settled(&seen).clone(), report(&seen).clone());
+        // Something else in between.
+        let between = engine.next_id();
+        engine.submit(between, self::job(&zoo, "regmean", &[("samples", "8")], 8));
+        report(&until_over(&events, between));
+        let mut other = Job { corruption: Some(corruption), ..job };
+        other.recipe.params = params;
+        let run = engine.next_id();
+        engine.submit(run, other.clone());
+        let seen = until_over(&events, run);
+        let adapts = |event: &Event| matches!(event, Event::Phase { name, .. } if name == "adapt");
+        assert!(!seen.iter().any(adapts), "{method}");
+        assert!(seen.iter().any(|event| matches!(event, Event::Adapted { .. })), "{method}: its way is shown again");
+        let known = report(&seen).clone();
+        assert!(!known.cached && (known.fuse_seconds - stopped.fuse_seconds).abs() < 1e-9, "{method}: what it costs");
+        let (fresh, anew) = start(&zoo);
+        let run = fresh.next_id();
+        fresh.submit(run, other);
+        assert_eq!(report(&until_over(&anew, run)).tasks, known.tasks, "{method}");
+    }
+}

@@ -184,6 +184,7 @@ mod tests {
             fuse_memory: None,
             device: "cpu".to_owned(),
             cached: false,
+            learned_before: false,
             per_task: None,
             mixture: None,
         }

@@ -124,6 +124,7 @@ pub fn report(model: &Model, job: &Job) -> Report {
         fuse_memory: None,
         device: "CPU (2 threads)".into(),
         cached: false,
+        learned_before: false,
         per_task: None,
         mixture: None,
     }

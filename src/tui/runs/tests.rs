@@ -44,6 +44,7 @@ fn report() -> Report {
         fuse_memory: None,
         device: "CPU".into(),
         cached: false,
+        learned_before: false,
         per_task: None,
         mixture: None,
     }
