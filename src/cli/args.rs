@@ -201,7 +201,7 @@ pub struct Run {
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
     /// Evaluate on corrupted images: gaussian_noise:3, several, or all:5 (see README); several give a table with the clean ones
-    #[arg(long, value_name = "KIND[:1-5]", value_delimiter = ',', conflicts_with_all = ["sweep", "seeds"])]
+    #[arg(long, value_name = "KIND[:1-5]", value_delimiter = ',')]
     pub corrupt: Vec<String>,
     /// At most so many samples a task, the same ones in every run
     #[arg(long, value_name = "N", value_parser = parse_limit)]

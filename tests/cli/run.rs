@@ -88,7 +88,7 @@ fn tasks_without_an_expert_are_averaged_apart() {
 
         let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
         let row = |start: &str| csv.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{csv}"));
-        assert!(row("mnist,").ends_with(",false") && row("emoji,").ends_with(",true"), "{csv}");
+        assert!(row("mnist,").ends_with(",false,false,false") && row("emoji,").ends_with(",true,false,false"), "{csv}");
         assert!(row("seen average,").contains(&format!(",{seen},")), "{csv}");
         assert!(row("unseen average,").contains(&format!(",{unseen},")), "{csv}");
         assert!(row("average,").contains(&format!(",{},", accuracy(average))), "{csv}");
@@ -176,7 +176,8 @@ fn out_leaves_a_folder_that_reproduces_itself() {
         }
     }
     let csv = String::from_utf8(read("results.csv")).unwrap();
-    assert_eq!(csv.lines().next().unwrap(), "task,split,corruption,accuracy,loss,n,correct,low,high,base,expert,seen");
+    let header = "task,split,corruption,accuracy,loss,n,correct,low,high,base,expert,seen,transductive,fitted";
+    assert_eq!(csv.lines().next().unwrap(), header);
     assert_eq!(csv.lines().count(), 9);
 
     let recipe = format!("{out}/recipe.toml");
@@ -228,7 +229,7 @@ fn seeds_show_what_is_luck() {
     let csv = fs::read_to_string(folder.path().join("results.csv")).unwrap();
     assert!(csv.starts_with("seed,task,") && csv.lines().count() == 25, "{csv}");
     let table = stdout(&args);
-    assert!(table.contains("seeds 5, 6, 7") && table.contains("± sd"), "{table}");
+    assert!(table.contains("seeds 5, 6, 7") && table.contains("± sd") && !table.contains("seed = "), "{table}");
     let fixed = run(&["run", "task_arithmetic", "--seeds", "3"]);
     assert!(fixed.code == 2 && fixed.stderr.contains("has no seed"), "{}", fixed.stderr);
 }
@@ -254,6 +255,13 @@ fn two_recipes_are_tested_on_the_same_samples() {
     assert!(same["against"]["tasks"].as_object().unwrap().values().all(|row| row["p"] == 1.0));
     let table = stdout(&args);
     assert!(table.contains("McNemar") && table.contains("other  Simple average"), "{table}");
+}
+
+#[test]
+fn more_answering_experts_than_there_are_is_said() {
+    let args = ["run", "smile", "--experts", "mnist,fashion", "--limit", "4", "--set"];
+    assert!(stdout(&[&args[..], &["top_k=3"]].concat()).contains("warning: top_k is 3, and there are 2 experts"));
+    assert!(!stdout(&[&args[..], &["top_k=2"]].concat()).contains("warning:"));
 }
 
 #[test]
@@ -283,7 +291,11 @@ fn corrupted_images_are_harder_and_say_so() {
     let wrong = run(&["run", "ties", "--corrupt", "fog"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("motion_blur, impulse_noise"), "{}", wrong.stderr);
     for more in [["--sweep", "scaling=0:1:0.5"], ["--seeds", "2"], ["--against", "ties"]] {
-        let wrong = run(&[&["run", "robustness"], &more[..]].concat());
-        assert!(wrong.code == 2 && wrong.stderr.contains("hint: "), "{}", wrong.stderr);
+        for several in [&["run", "robustness"][..], &["run", "ties", "--corrupt", "all"]] {
+            let wrong = run(&[several, &more[..]].concat());
+            assert!(wrong.code == 2 && wrong.stderr.contains("hint: "), "{}", wrong.stderr);
+        }
     }
+    let swept = json(&[&args[..], &["contrast:5", "--sweep", "scaling=0.1,0.3", "--json"]].concat());
+    assert_eq!(swept["sweep"][1]["average"], rows[6]["average"], "one kind goes with a sweep");
 }

@@ -78,10 +78,13 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
         ["task", "split", "corruption", "accuracy", "loss", "n", "correct", "low", "high", "base", "expert", "seen"]
             .map(String::from),
     );
+    // What has to be known of a row wherever it is taken to.
+    header.extend(["transductive", "fitted"].map(String::from));
     let recorded = |score: Option<f64>| score.map_or_else(String::new, |score| score.to_string());
     let mut rows = Vec::new();
     for outcome in outcomes {
-        let report = &outcome.report;
+        let (report, recipe) = (&outcome.report, &outcome.job.recipe);
+        let marks = [recipe.is_transductive(), recipe.is_fitted_to(report.split)].map(|mark| mark.to_string());
         for task in &report.tasks {
             let (low, high) = metrics::wilson(task.correct, task.n);
             let mut row: Vec<String> = outcome.value.map(|value| value.to_string()).into_iter().collect();
@@ -91,7 +94,8 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
             row.extend([task.n.to_string(), task.correct.to_string(), low.to_string(), high.to_string()]);
             row.push(recorded(zoo.scores().base(&task.task, report.split)));
             row.push(recorded(zoo.scores().expert(&task.task, report.split)));
-            row.push(outcome.job.recipe.has_seen(&task.task).to_string());
+            row.push(recipe.has_seen(&task.task).to_string());
+            row.extend(marks.clone());
             rows.push(row);
         }
         // Without unseen tasks there is one average, which everybody takes from the rows.
@@ -104,6 +108,7 @@ fn csv(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> String {
             let reference = average.reference;
             row.extend([reference.map(|known| known.base), reference.map(|known| known.expert)].map(recorded));
             row.push(String::new());
+            row.extend(marks.clone());
             rows.push(row);
         }
     }

@@ -131,7 +131,7 @@ fn corruptions(given: &[String]) -> Result<Vec<Corruption>, CliError> {
 }
 
 /// What a seed is called in every method that has one.
-const SEED: &str = "seed";
+pub const SEED: &str = "seed";
 
 /// So many seeds, from the preset's own on.
 fn seeds(preset: &Preset, count: u16) -> Result<Vec<u64>, CliError> {

@@ -1,7 +1,7 @@
 //! The result for people: one row a task, or one row a value of a sweep.
 
 use super::averages::{self, Reference, averages, named};
-use super::plan::{Plan, Sweep};
+use super::plan::{Plan, SEED, Sweep};
 use super::report::best;
 use super::{Outcome, against, report, robustness, seeds};
 use crate::cli::output::Columns;
@@ -15,8 +15,12 @@ use std::fmt::Write;
 pub fn render(zoo: &Zoo, plan: &Plan, outcomes: &[Outcome]) -> String {
     match (&plan.sweep, outcomes) {
         (Some(sweep), _) => sweep_table(zoo, sweep, outcomes),
-        (None, [first, ..]) if !plan.seeds.is_empty() => seeds::table(&title(first), outcomes) + &footer(outcomes),
-        (None, [first, ..]) if plan.is_robustness() => robustness::table(&title(first), outcomes) + &footer(outcomes),
+        (None, [first, ..]) if !plan.seeds.is_empty() => {
+            seeds::table(&title(first, Some(SEED)), outcomes) + &footer(outcomes)
+        }
+        (None, [first, ..]) if plan.is_robustness() => {
+            robustness::table(&title(first, None), outcomes) + &footer(outcomes)
+        }
         (None, [outcome]) => single(zoo, outcome),
         (None, [first, second]) => against::table(first, second) + &footer(outcomes),
         (None, _) => String::new(),
@@ -53,7 +57,7 @@ fn single(zoo: &Zoo, outcome: &Outcome) -> String {
             average.n.to_string(),
         ]);
     }
-    let mut text = format!("{}\n\n{}\n", title(outcome), columns.render());
+    let mut text = format!("{}\n\n{}\n", title(outcome, None), columns.render());
     if let Some(share) = Reference::gap_of(zoo, report) {
         let _ = writeln!(text, "gap recovered: {:.1} % of the way from the base to the experts", 100.0 * share);
     }
@@ -92,9 +96,10 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
     text + &footer(outcomes)
 }
 
-fn title(outcome: &Outcome) -> String {
+/// `varied` is a parameter that has several values.
+fn title(outcome: &Outcome, varied: Option<&str>) -> String {
     let (recipe, report) = (&outcome.job.recipe, &outcome.report);
-    let (recipe_line, experts, on) = (recipe_line(outcome), recipe.experts.len(), on(report));
+    let (recipe_line, experts, on) = (line_without(outcome, varied), recipe.experts.len(), on(report));
     format!("{recipe_line}, {experts} experts, {on}, {}", report.device)
 }
 
@@ -111,9 +116,13 @@ fn mark(outcome: &Outcome) -> String {
 
 /// `Task arithmetic, λ = 0.3`: the method and the parameters that people look at.
 pub fn recipe_line(outcome: &Outcome) -> String {
+    line_without(outcome, None)
+}
+
+fn line_without(outcome: &Outcome, param: Option<&str>) -> String {
     let recipe = &outcome.job.recipe;
     let Ok(method) = fusion::find(&recipe.method) else { return recipe.method.clone() };
-    let shown = method.specs.iter().filter(|spec| !spec.advanced);
+    let shown = method.specs.iter().filter(|spec| !spec.advanced && param != Some(spec.name));
     let values = shown.filter_map(|spec| Some(format!(", {} = {}", spec.label(), recipe.params.get(spec.name)?)));
     let mark = mark(outcome);
     // Before the values: where there is little room, these are cut.
@@ -147,7 +156,8 @@ fn footer(outcomes: &[Outcome]) -> String {
         let _ = writeln!(text, "note: {}", mixture.summary());
     }
     let total = |seconds: fn(&Report) -> f64| outcomes.iter().map(|outcome| seconds(&outcome.report)).sum::<f64>();
-    let (fuse, evaluate) = (total(|report| report.fuse_seconds), total(|report| report.evaluate_seconds));
+    let own: fn(&Report) -> f64 = |report| if report.learned_before { 0.0 } else { report.fuse_seconds };
+    let (fuse, evaluate) = (total(own), total(|report| report.evaluate_seconds));
     let memory = outcomes.iter().filter_map(|outcome| outcome.report.fuse_memory).max();
     let memory = memory.map_or_else(String::new, |most| format!(" and at most {} of memory", bytes(most)));
     let _ = writeln!(text, "fused in {fuse:.2} s{memory}, evaluated in {evaluate:.2} s");
