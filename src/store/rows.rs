@@ -13,14 +13,15 @@ fn signed(n: impl TryInto<i64>) -> i64 {
 /// Inserts a run with its scores; the caller holds the transaction.
 pub(super) fn insert(db: &Connection, run: &NewRun) -> rusqlite::Result<i64> {
     db.prepare_cached(
-        "INSERT INTO run (started, method, method_name, label, recipe, device, split, complete, seconds, average)
-         VALUES (:started, :method, :method_name, :label, :recipe, :device, :split, :complete, :seconds, :average)",
+        "INSERT INTO run (started, method, method_name, label, tuned_on_test, recipe, device, split, complete, seconds, average)
+         VALUES (:started, :method, :method_name, :label, :tuned_on_test, :recipe, :device, :split, :complete, :seconds, :average)",
     )?
     .execute(named_params! {
         ":started": run.started_unix,
         ":method": run.method,
         ":method_name": run.method_name,
         ":label": run.label,
+        ":tuned_on_test": run.tuned_on_test,
         ":recipe": run.recipe_toml,
         ":device": run.device,
         ":split": run.split,
@@ -52,7 +53,7 @@ pub(super) fn insert(db: &Connection, run: &NewRun) -> rusqlite::Result<i64> {
 pub(super) fn select(db: &Connection, selection: &str, argument: i64) -> rusqlite::Result<Vec<RunRecord>> {
     let mut records = db
         .prepare_cached(&format!(
-            "SELECT id, started, method, method_name, label, recipe, device, split, complete, seconds, average, pinned
+            "SELECT id, started, method, method_name, label, tuned_on_test, recipe, device, split, complete, seconds, average, pinned
              FROM run {selection}"
         ))?
         .query_map([argument], record)?
@@ -76,6 +77,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
             method: row.get("method")?,
             method_name: row.get("method_name")?,
             label: row.get("label")?,
+            tuned_on_test: row.get("tuned_on_test")?,
             recipe_toml: row.get("recipe")?,
             device: row.get("device")?,
             split: row.get("split")?,

@@ -10,7 +10,7 @@ mod run_view;
 mod task_view;
 
 pub use eta::Eta;
-pub use record::{is_tuned_on_test, recipe_toml, record};
+pub use record::{recipe_toml, record, short_title, title};
 pub use run_view::{Learned, LogLine, Phase, Routing, RunState, RunView, average};
 pub use task_view::{Score, TaskView};
 

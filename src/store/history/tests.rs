@@ -17,6 +17,7 @@ fn run(started: i64, label: &str) -> NewRun {
         method: "task_arithmetic".into(),
         method_name: "Task arithmetic".into(),
         label: label.into(),
+        tuned_on_test: label.contains("0.4"),
         recipe_toml: "[fusion]\nmethod = \"task_arithmetic\"\n".into(),
         device: "cpu".into(),
         split: "test".into(),

@@ -8,6 +8,7 @@ use crate::fusion::{self, Method, PER_TASK};
 use crate::store::NewRun;
 use crate::tasks::Split;
 use crate::tui::catalog::Catalog;
+use crate::tui::runs;
 use crate::tui::screens::compare::judge::{generalization, is_per_task};
 use crate::zoo::Zoo;
 use std::io;
@@ -92,12 +93,12 @@ fn bars(runs: &[NewRun], catalog: &Catalog) -> Bars {
     ];
     series.retain(|series| series.values.iter().any(Option::is_some));
     series.extend(runs.iter().map(|run| Series {
-        name: format!("{}{}", run.label, if is_per_task(run) { " (task known)" } else { "" }),
+        name: format!("{}{}", runs::title(run), if is_per_task(run) { " (task known)" } else { "" }),
         values: categories.iter().map(|task| run.task(task).map(|score| score.accuracy)).collect(),
         ..Series::default()
     }));
     let mut title = match runs {
-        [run] => format!("{} ({split})", run.label),
+        [run] => format!("{} ({split})", runs::title(run)),
         _ => format!("{} recipes ({split})", runs.len()),
     };
     if runs.iter().any(is_per_task) {

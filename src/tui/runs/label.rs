@@ -8,6 +8,9 @@ use crate::tasks::Data;
 /// What marks results whose parameters were moved while looking at test accuracy.
 pub const TUNED_ON_TEST: &str = "tuned on test";
 
+/// The same in one column, with and without more than ASCII.
+pub const TUNED_MARK: (&str, &str) = ("†", "!");
+
 /// What marks tasks whose expert is not in the recipe, with and without more than ASCII.
 pub const UNSEEN: (&str, &str) = ("∅", "u");
 
@@ -15,8 +18,9 @@ pub const UNSEEN: (&str, &str) = ("∅", "u");
 #[must_use]
 pub fn recipe(recipe: &Recipe, method: Option<&Method>) -> String {
     let params = method.map(|method| params(method, recipe)).unwrap_or_default();
+    // Before the parameters: where there is little room, these are cut.
     let mark = if recipe.is_transductive() { format!(" ({TRANSDUCTIVE})") } else { String::new() };
-    if params.is_empty() { recipe.method.clone() } else { format!("{} {params}{mark}", recipe.method) }
+    if params.is_empty() { recipe.method.clone() } else { format!("{}{mark} {params}", recipe.method) }
 }
 
 /// What is evaluated on, in a title: `test split`, `test split, gaussian noise 3`.

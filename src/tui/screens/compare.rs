@@ -71,7 +71,11 @@ pub fn mark(model: &mut Model, run: &NewRun) {
 fn same(a: &NewRun, b: &NewRun) -> bool {
     let accuracies =
         |run: &NewRun| run.tasks.iter().map(|score| (score.accuracy.to_bits(), score.n)).collect::<Vec<_>>();
-    a.recipe_toml == b.recipe_toml && a.split == b.split && a.label == b.label && accuracies(a) == accuracies(b)
+    a.recipe_toml == b.recipe_toml
+        && a.split == b.split
+        && a.label == b.label
+        && a.tuned_on_test == b.tuned_on_test
+        && accuracies(a) == accuracies(b)
 }
 
 fn remove(model: &mut Model, at: usize) {

@@ -12,6 +12,7 @@ use crate::tui::effect::Effect;
 use crate::tui::filter;
 use crate::tui::hit::{Hit, Target};
 use crate::tui::model::Model;
+use crate::tui::runs;
 use crate::tui::screens::compare;
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane as frame;
@@ -54,7 +55,7 @@ impl State {
     pub fn shown(&self) -> Vec<&RunRecord> {
         let texts = self.records.iter().map(|record| {
             let run = &record.run;
-            format!("{}\n{}\n{}\n{}\n{}", record.id, run.label, run.method_name, run.split, run.device)
+            format!("{}\n{}\n{}\n{}\n{}", record.id, runs::title(run), run.method_name, run.split, run.device)
         });
         let mut shown: Vec<&RunRecord> =
             filter::matching(&self.filter, texts).into_iter().filter_map(|at| self.records.get(at)).collect();
@@ -168,7 +169,7 @@ fn list(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             Cell::styled(format!("{marked}{pinned}"), cx.theme.accent),
             Cell::styled(record.id.to_string(), cx.theme.dim),
             Cell::styled(when::utc(run.started_unix), cx.theme.dim),
-            Cell::new(run.label.clone()),
+            Cell::new(runs::short_title(run, cx.charset)),
             Cell::styled(compare::split(run), cx.theme.dim),
             Cell::new(compare::percent(run.average)),
             Cell::styled(run.device.clone(), cx.theme.dim),

@@ -32,6 +32,7 @@ use crate::tui::model::Model;
 use board::Board;
 use form::{Link, Row};
 use setting::{Edits, Setting};
+use std::collections::BTreeSet;
 use sweep::Sweep;
 
 /// Where the cursor is in the form when a method is new: past method and experts, on its first slider.
@@ -66,11 +67,14 @@ pub struct State {
     pinned: Option<Pinned>,
     /// What the newest preview evaluates.
     asked: Option<Setting>,
+    /// What the newest numbers on the board are of.
+    shown: Option<Setting>,
+    /// Ids of methods that test results were seen of.
+    seen_on_test: BTreeSet<&'static str>,
     /// The pinned setting is being evaluated on another split.
     repin: Option<RunId>,
     sweep: Option<Sweep>,
-    /// The curve of the sweep is shown.
-    chart: bool,
+    shows: Shows,
 }
 
 /// A list that lies over the form.
@@ -86,6 +90,18 @@ enum Pane {
     Form,
     #[default]
     Results,
+}
+
+/// What is shown beside the bars, or instead of them where there is no room for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Shows {
+    /// Nothing but what has room, and what is being learned.
+    #[default]
+    Bars,
+    /// The curve of the sweep.
+    Curve,
+    /// What was learned, or whom routers ask.
+    Learned,
 }
 
 /// A result that others are compared with.
@@ -143,12 +159,22 @@ impl State {
             board: jobs::empty_board(catalog, Data { split, corruption: None }),
             pinned: None,
             asked: None,
+            shown: None,
+            seen_on_test: BTreeSet::new(),
             repin: None,
             sweep: None,
-            chart: false,
+            shows: Shows::default(),
         };
         state.clamp(catalog.groups.len());
         state
+    }
+
+    /// What the numbers on screen are of, where that is not what is dialled in: the change waits, or another method has no
+    /// numbers yet.
+    fn before_change(&self) -> Option<&Setting> {
+        let shown = self.shown.as_ref()?;
+        let scored = self.board.slots.iter().any(|slot| slot.score.is_some());
+        (scored && (self.waits || shown.method.id != self.setting.method.id)).then_some(shown)
     }
 
     fn rows(&self) -> Vec<Row> {

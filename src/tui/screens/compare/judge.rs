@@ -4,7 +4,7 @@ use crate::engine::{Generalization, Preset};
 use crate::fusion::{Method, find};
 use crate::store::{NewRun, TaskScore};
 use crate::tasks::Split;
-use crate::tasks::metrics::mcnemar;
+use crate::tasks::metrics::{holm, mcnemar};
 use crate::tui::catalog::Catalog;
 
 /// Chance of a difference this large below which it is marked.
@@ -15,7 +15,8 @@ pub const SIGNIFICANT: f64 = 0.05;
 pub struct Difference {
     /// Accuracy of the other minus that of the reference, as a share of 1.
     pub delta: f64,
-    /// Exact two-sided p of McNemar's test on the samples' outcomes, or why it cannot be had.
+    /// Exact two-sided p of McNemar's test on the samples' outcomes, after Holm's correction for the tasks that both have, or
+    /// why it cannot be had.
     pub p: Result<f64, Unpaired>,
 }
 
@@ -38,11 +39,20 @@ impl Unpaired {
     }
 }
 
-/// How `other` differs from `reference` on a task; nothing when one of them has no result there.
+/// How `other` differs from `reference`, task by task, where both have a result.
 #[must_use]
-pub fn difference(reference: &NewRun, other: &NewRun, task: &str) -> Option<Difference> {
-    let (a, b) = (reference.task(task)?, other.task(task)?);
-    Some(Difference { delta: b.accuracy - a.accuracy, p: paired(reference, other, a, b) })
+pub fn differences(reference: &NewRun, other: &NewRun) -> Vec<(String, Difference)> {
+    let difference = |a: &TaskScore| {
+        let b = other.task(&a.task)?;
+        let difference = Difference { delta: b.accuracy - a.accuracy, p: paired(reference, other, a, b) };
+        Some((a.task.clone(), difference))
+    };
+    let mut found: Vec<(String, Difference)> = reference.tasks.iter().filter_map(difference).collect();
+    let tested = |(_, difference): &(String, Difference)| difference.p.ok();
+    let adjusted = holm(&found.iter().filter_map(tested).collect::<Vec<_>>());
+    let tested = found.iter_mut().filter_map(|(_, difference)| difference.p.as_mut().ok());
+    tested.zip(adjusted).for_each(|(p, adjusted)| *p = adjusted);
+    found
 }
 
 fn paired(reference: &NewRun, other: &NewRun, a: &TaskScore, b: &TaskScore) -> Result<f64, Unpaired> {
@@ -131,23 +141,39 @@ mod tests {
         let reference = run("test", &[false; 20]);
         let ten: Vec<bool> = (0..20).map(|at| at < 10).collect();
         let one: Vec<bool> = (0..20).map(|at| at < 1).collect();
-        let far = difference(&reference, &run("test", &ten), "mnist").unwrap();
+        let difference = |other: &NewRun| differences(&reference, other)[0].1;
+        let far = difference(&run("test", &ten));
         // Two-sided sign test: 2 / 2^10.
         assert!((far.p.unwrap() - 2.0 / 1024.0).abs() < 1e-12, "{far:?}");
         assert!((far.delta - 0.5).abs() < 1e-12);
-        assert_eq!(difference(&reference, &run("test", &one), "mnist").unwrap().p, Ok(1.0));
+        assert_eq!(difference(&run("test", &one)).p, Ok(1.0));
+    }
+
+    #[test]
+    fn among_many_tasks_one_that_differs_is_less_of_a_surprise() {
+        let many = |outcomes: &[bool]| {
+            let other =
+                |at: usize| TaskScore { task: format!("task {at}"), ..run("test", &[true; 20]).tasks[0].clone() };
+            let mut run = run("test", outcomes);
+            run.tasks.extend((0..7).map(other));
+            run
+        };
+        let six: Vec<bool> = (0..20).map(|at| at < 6).collect();
+        let found = differences(&many(&[false; 20]), &many(&six));
+        // Alone it would be 2 / 2^6, which is below 0.05.
+        assert!((found[0].1.p.unwrap() - 8.0 * 2.0 / 64.0).abs() < 1e-12 && found.len() == 8, "{found:?}");
     }
 
     #[test]
     fn other_samples_are_not_compared() {
         let reference = run("test", &[true; 4]);
-        let difference = |other: &NewRun| difference(&reference, other, "mnist").unwrap().p;
+        let difference = |other: &NewRun| differences(&reference, other)[0].1.p;
         assert_eq!(difference(&run("validation", &[true; 4])), Err(Unpaired::OtherSamples));
         assert_eq!(difference(&run("test", &[true; 5])), Err(Unpaired::OtherSamples));
         let mut bare = run("test", &[true; 4]);
         bare.tasks[0].outcomes.clear();
         assert_eq!(difference(&bare), Err(Unpaired::NoOutcomes));
-        assert_eq!(super::difference(&reference, &NewRun::default(), "mnist"), None);
+        assert_eq!(differences(&reference, &NewRun::default()), []);
     }
 
     #[test]

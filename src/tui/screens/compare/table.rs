@@ -6,6 +6,7 @@ use crate::fusion::PER_TASK;
 use crate::store::NewRun;
 use crate::text::printable;
 use crate::tui::model::Model;
+use crate::tui::runs::{self, label::TUNED_ON_TEST};
 use crate::tui::view_cx::{Cx, fit};
 use crate::tui::widgets::table::{Cell, Column, Table};
 use crate::tui::widgets::text;
@@ -34,7 +35,7 @@ pub fn runs(model: &Model, area: Rect, cx: &mut Cx<'_>) -> u16 {
         let gap = judge::gap_recovered(run, &model.catalog);
         vec![
             Cell::styled(letter(at), cx.theme.series[at % 8]),
-            Cell::new(run.label.clone()),
+            Cell::new(runs::short_title(run, cx.charset)),
             Cell::styled(if at == 0 { "reference" } else { "" }, cx.theme.dim),
             Cell::styled(split(run), cx.theme.dim),
             Cell::new(percent(run.average)),
@@ -78,11 +79,16 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             70 - at as u8
         };
         let room = if at == 0 { 10 } else { 22 };
-        let label = if compact { String::new() } else { fit(&printable(&run.label), room, cx.charset.ellipsis()) };
+        let label = if compact {
+            String::new()
+        } else {
+            fit(&printable(&runs::short_title(run, cx.charset)), room, cx.charset.ellipsis())
+        };
         let title = format!("  {} {label}", letter(at));
         columns.push(Column::left(title, keep));
     }
     let known = judge::split(reference);
+    let differences: Vec<_> = runs.iter().map(|run| judge::differences(reference, run)).collect();
     let mut rows = Vec::new();
     for task in &tasks {
         let share =
@@ -92,9 +98,9 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
             vec![Cell::new(task.clone()), share(recorded.base, cx.theme.base), share(recorded.expert, cx.theme.expert)];
         let accuracies: Vec<Option<f64>> = runs.iter().map(|run| run.task(task).map(|score| score.accuracy)).collect();
         let best = judge::best(&accuracies);
-        for (at, run) in runs.iter().enumerate() {
-            let difference = (at > 0).then(|| judge::difference(reference, run, task)).flatten();
-            row.push(cell(accuracies[at], difference, best[at], compact, cx));
+        for at in 0..runs.len() {
+            let difference = differences[at].iter().find(|(known, _)| known == task).map(|(_, difference)| *difference);
+            row.push(cell(accuracies[at], difference.filter(|_| at > 0), best[at], compact, cx));
         }
         rows.push(row);
     }
@@ -170,11 +176,16 @@ fn gaps(model: &Model) -> Vec<Cell> {
 /// What the signs mean, and which runs cannot be compared.
 fn notes(model: &Model) -> Vec<String> {
     let runs = &model.compare.runs;
-    let mut notes = vec!["* p < 0.05: McNemar's exact test, same samples, task by task, uncorrected".to_owned()];
-    let letters: Vec<String> =
-        runs.iter().enumerate().filter(|(_, run)| is_per_task(run)).map(|(at, _)| letter(at).to_string()).collect();
-    if !letters.is_empty() {
-        notes.push(format!("{}: {PER_TASK}", letters.join(", ")));
+    let mut notes =
+        vec!["* p < 0.05: McNemar's exact test, same samples; after Holm's correction for a run's tasks".to_owned()];
+    let letters = |pick: fn(&NewRun) -> bool| {
+        let picked = runs.iter().enumerate().filter(|(_, run)| pick(run));
+        picked.map(|(at, _)| letter(at).to_string()).collect::<Vec<String>>().join(", ")
+    };
+    for (letters, note) in [(letters(is_per_task), PER_TASK), (letters(|run| run.tuned_on_test), TUNED_ON_TEST)] {
+        if !letters.is_empty() {
+            notes.push(format!("{letters}: {note}"));
+        }
     }
     for (at, both) in runs.iter().enumerate().filter_map(|(at, run)| Some((at, judge::generalization(run)?))) {
         notes.push(format!(
@@ -187,10 +198,9 @@ fn notes(model: &Model) -> Vec<String> {
     }
     let Some(reference) = runs.first() else { return notes };
     for (at, run) in runs.iter().enumerate().skip(1) {
-        let mut reasons: Vec<Unpaired> = judge::tasks(std::slice::from_ref(run))
-            .iter()
-            .filter_map(|task| judge::difference(reference, run, task)?.p.err())
-            .collect();
+        let differences = judge::differences(reference, run);
+        let mut reasons: Vec<Unpaired> =
+            differences.into_iter().filter_map(|(_, difference)| difference.p.err()).collect();
         reasons.dedup();
         if let Some(reason) = reasons.first() {
             notes.push(format!("? {} against A is {}", letter(at), reason.reason()));

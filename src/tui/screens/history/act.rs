@@ -9,7 +9,6 @@ use crate::tui::effect::{Effect, Export};
 use crate::tui::filter;
 use crate::tui::model::{Model, Screen};
 use crate::tui::overlay::{Entry, Overlay, Question};
-use crate::tui::runs;
 use crate::tui::screens::{self, compare, tune};
 
 const HERE: Screen = Screen::History;
@@ -143,7 +142,7 @@ pub fn reload(model: &mut Model, run: &NewRun, fx: &mut Vec<Effect>) {
         Preset::parse(&run.recipe_toml, "stored recipe").map_err(|error| error.to_string()).and_then(|preset| {
             let experts = preset.experts().unwrap_or_else(|| model.catalog.experts.clone());
             let recipe = Recipe { method: preset.method().id.to_owned(), params: preset.params().clone(), experts };
-            tune::load(model, &recipe, runs::is_tuned_on_test(run), fx)
+            tune::load(model, &recipe, run.tuned_on_test, fx)
         });
     match taken {
         Ok(()) => screens::open(model, Screen::Tune, fx),

@@ -5,7 +5,7 @@ use crate::fusion::PER_TASK;
 use crate::store::RunRecord;
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
-use crate::tui::runs::label::UNSEEN;
+use crate::tui::runs::{self, label::UNSEEN};
 use crate::tui::screens::compare;
 use crate::tui::screens::compare::judge;
 use crate::tui::view_cx::Cx;
@@ -26,7 +26,7 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         pane(cx, area, "Run", focused);
         return;
     };
-    let inner = pane(cx, area, &format!("Run {}: {}", record.id, record.run.label), focused);
+    let inner = pane(cx, area, &format!("Run {}: {}", record.id, runs::title(&record.run)), focused);
     let lines = lines(model, record, usize::from(inner.width));
     let first = model.history.scroll.min(lines.len().saturating_sub(usize::from(inner.height)));
     for (at, line) in lines.iter().skip(first).take(usize::from(inner.height)).enumerate() {

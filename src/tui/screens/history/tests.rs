@@ -155,9 +155,11 @@ fn a_recipe_goes_to_tune_and_a_broken_one_is_explained() {
 #[test]
 fn a_recipe_that_was_tuned_on_test_stays_so() {
     let mut stored = records();
-    stored[1].run.label += " (tuned on test)";
+    stored[1].run.tuned_on_test = true;
     let mut model = model(120, 40, stored);
     press(&mut model, "history.down");
+    let text = shot(&model).text();
+    assert!(text.contains("† TA λ=0.4") && text.contains("TA λ=0.4 (tuned on test)"), "{text}");
     press(&mut model, "history.reload");
     assert_eq!(model.screen, Screen::Tune);
     let text = draw(120, 40, |area, cx| crate::tui::screens::tune::view(&model, area, cx)).text();

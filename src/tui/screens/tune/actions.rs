@@ -3,7 +3,7 @@
 
 use super::form::{self, Link, Part, Row};
 use super::setting::{Key, Setting};
-use super::{FIRST_SLIDER, Menu, Pane, Pinned, jobs, sweep};
+use super::{FIRST_SLIDER, Menu, Pane, Pinned, Shows, jobs, sweep};
 use crate::engine::JobKind;
 use crate::fusion::{Examples, Method};
 use crate::params::{Cost, Kind, Spec, Value};
@@ -25,8 +25,11 @@ pub fn change_to(model: &mut Model, mut next: Setting, key: Key, fx: &mut Vec<Ef
         return;
     }
     let same_method = next.method.id == tune.setting.method.id;
-    let in_sight = tune.split == Split::Test && tune.board.slots.iter().any(|slot| slot.score.is_some());
-    next.tuned_on_test |= same_method && in_sight && !is_default(&next, model.catalog.usual_experts());
+    // Whoever has seen a test result of the method has it in mind with every further move, on whatever split.
+    let tuned =
+        same_method && tune.seen_on_test.contains(next.method.id) && !is_default(&next, model.catalog.usual_experts());
+    let news = tuned && !next.tuned_on_test;
+    next.tuned_on_test |= tuned;
     let costly = same_method && is_costly(&tune.setting, &next);
     if !same_method {
         keep(&mut tune.kept, tune.setting.clone());
@@ -35,6 +38,9 @@ pub fn change_to(model: &mut Model, mut next: Setting, key: Key, fx: &mut Vec<Ef
     tune.edits.push(tune.setting.clone(), next.clone(), key, model.now);
     tune.setting = next;
     settle(model, costly, fx);
+    if news {
+        model.say("a test result of this method was seen: from here on it counts as tuned on test; u goes back", false);
+    }
 }
 
 fn keep(kept: &mut Vec<Setting>, setting: Setting) {
@@ -386,8 +392,9 @@ pub fn set_experts(model: &mut Model, experts: &[String], fx: &mut Vec<Effect>) 
 
 /// Closes what lies over the form or the bars.
 pub fn close(model: &mut Model) {
-    if model.tune.menu.take().is_none() {
-        model.tune.chart = false;
+    let tune = &mut model.tune;
+    if tune.menu.take().is_none() {
+        tune.shows = Shows::Bars;
     }
 }
 
@@ -423,8 +430,8 @@ pub fn pin(model: &mut Model) {
 
 /// Shows the sweep of the number under the cursor, starting it if there is none yet; hides it when it is shown.
 pub fn toggle_sweep(model: &mut Model, fx: &mut Vec<Effect>) {
-    if model.tune.chart {
-        model.tune.chart = false;
+    if model.tune.shows == Shows::Curve {
+        model.tune.shows = Shows::Bars;
         return;
     }
     match sweep::Sweep::of(model) {
@@ -433,7 +440,7 @@ pub fn toggle_sweep(model: &mut Model, fx: &mut Vec<Effect>) {
             if !same {
                 model.tune.sweep = Some(new);
             }
-            model.tune.chart = true;
+            model.tune.shows = Shows::Curve;
             model.tune.pane = Pane::Results;
             let busy = model.tune.current.and_then(|id| model.runs.get(id)).is_some_and(|run| !run.state.is_over());
             if !busy {
@@ -442,6 +449,13 @@ pub fn toggle_sweep(model: &mut Model, fx: &mut Vec<Effect>) {
         }
         Err(reason) => model.say(reason, true),
     }
+}
+
+/// Shows what was learned instead of the bars, or the bars again.
+pub fn toggle_learned(model: &mut Model, _: &mut Vec<Effect>) {
+    let tune = &mut model.tune;
+    tune.shows = if tune.shows == Shows::Learned { Shows::Bars } else { Shows::Learned };
+    tune.pane = Pane::Results;
 }
 
 /// The next kind of corruption, from images as they are through all kinds and back.

@@ -2,7 +2,7 @@
 
 use super::actions::{self, COARSE};
 use super::form::{self, Row};
-use super::{Menu, State, jobs, preview, run};
+use super::{Menu, Shows, State, jobs, preview, run};
 use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Screen};
@@ -159,6 +159,17 @@ pub const COMMANDS: &[Command] = &[
         ),
         &["adamerging", "coefficients", "table"],
     ),
+    aliases(
+        command(
+            "tune.learned",
+            &["i"],
+            ("what was learned", 74),
+            "Show what was learned, or whom routers ask, instead of the bars, where there is no room for both",
+            has_more,
+            actions::toggle_learned,
+        ),
+        &["coefficients", "table", "routing", "heat map"],
+    ),
     command(
         "tune.apply_best",
         &["a"],
@@ -261,9 +272,16 @@ pub const COMMANDS: &[Command] = &[
         ),
         &["save", "checkpoint", "safetensors"],
     ),
-    command("tune.close", &["esc"], ("back", 87), "Close the list, or the curve", something_open, |m, _| {
-        actions::close(m);
-    }),
+    command(
+        "tune.close",
+        &["esc"],
+        ("back", 87),
+        "Close the list, the curve, or what was learned",
+        something_open,
+        |m, _| {
+            actions::close(m);
+        },
+    ),
 ];
 
 type Enabled = Result<(), &'static str>;
@@ -291,7 +309,7 @@ fn on_number(model: &Model) -> Enabled {
 }
 
 fn on_number_or_chart(model: &Model) -> Enabled {
-    if model.tune.chart { Ok(()) } else { on_number(model) }
+    if model.tune.shows == Shows::Curve { Ok(()) } else { on_number(model) }
 }
 
 fn on_table(model: &Model) -> Enabled {
@@ -342,13 +360,17 @@ fn has_learned(model: &Model) -> Enabled {
     when(!learned.coefficients.is_empty(), "routers were learned, and they are no sliders")
 }
 
+fn has_more(model: &Model) -> Enabled {
+    when(super::view::has_more(model), "nothing was learned, and there are no routers")
+}
+
 fn has_result(model: &Model) -> Enabled {
     when(model.tune.board.average().is_some(), "there is no result for every task yet")
 }
 
 fn has_best(model: &Model) -> Enabled {
     let best = model.tune.sweep.as_ref().is_some_and(|sweep| sweep.best().is_some());
-    when(model.tune.chart && best, "there is no sweep to take the best value from")
+    when(model.tune.shows == Shows::Curve && best, "there is no sweep to take the best value from")
 }
 
 fn can_undo(model: &Model) -> Enabled {
@@ -364,6 +386,7 @@ fn has_advanced(model: &Model) -> Enabled {
 }
 
 fn something_open(model: &Model) -> Enabled {
-    let open = matches!(model.tune.menu, Some(Menu::Methods { .. } | Menu::Experts { .. })) || model.tune.chart;
+    let open = matches!(model.tune.menu, Some(Menu::Methods { .. } | Menu::Experts { .. }));
+    let open = open || model.tune.shows != Shows::Bars;
     when(open, "nothing is open")
 }

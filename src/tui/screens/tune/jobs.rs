@@ -1,8 +1,9 @@
 //! What the screen asks of the engine: previews at every nudge, runs for the record, and what to do when it is idle.
 
 use super::board::Board;
-use super::{Pinned, setting::Setting, sweep};
+use super::{Pinned, Shows, setting::Setting, sweep};
 use crate::engine::{Event, Job, JobKind, RunId};
+use crate::fusion::find;
 use crate::tasks::{Data, Split};
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
@@ -26,6 +27,9 @@ pub fn check(model: &Model, setting: &Setting) -> Result<(), String> {
 /// Fuses and evaluates the setting on screen; a preview that is still going on makes way for it.
 pub fn preview(model: &mut Model, fx: &mut Vec<Effect>) {
     model.tune.waits = false;
+    if model.tune.shows == Shows::Learned {
+        model.tune.shows = Shows::Bars;
+    }
     if check(model, &model.tune.setting).is_err() {
         return;
     }
@@ -66,15 +70,26 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     let Some(id) = event.run() else { return };
     let Some(run) = model.runs.get(id) else { return };
     let tune = &mut model.tune;
+    if run.job.split == Split::Test
+        && run.seen().0 > 0
+        && let Ok(method) = find(&run.job.recipe.method)
+    {
+        tune.seen_on_test.insert(method.id);
+    }
     if tune.current == Some(id) {
-        if let Event::Settled { params, .. } = event
-            && !tune.waits
-            && tune.setting.method.id == run.job.recipe.method
-        {
+        if let Event::Settled { params, .. } = event {
             // What is on screen is what the result belongs to.
-            tune.setting.params.clone_from(params);
+            let dialled = Some(&mut tune.setting).filter(|_| !tune.waits);
+            for setting in dialled.into_iter().chain(&mut tune.asked) {
+                if setting.method.id == run.job.recipe.method {
+                    setting.params.clone_from(params);
+                }
+            }
         }
         tune.board.take(run);
+        if run.seen().0 > 0 {
+            tune.shown.clone_from(&tune.asked);
+        }
         if tune.waits {
             // It is not about what is on screen by now.
             tune.board.expect(tune.board.data);

@@ -10,14 +10,15 @@ mod verdict;
 
 pub use menu::order as menu_order;
 
-use super::{Menu, Pane};
+use super::{Menu, Pane, Shows};
 use crate::tui::hit::Target;
 use crate::tui::model::Model;
-use crate::tui::runs::{Learned, RunView};
+use crate::tui::runs::{Learned, Routing, RunView};
 use crate::tui::view_cx::Cx;
 use crate::tui::widgets::pane::pane;
 use crate::tui::widgets::routing;
 use ratatui::layout::Rect;
+use results::Hidden;
 
 /// Below this width or height there is one pane at a time.
 const TWO_PANES: (u16, u16) = (72, 16);
@@ -50,51 +51,83 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
 
 /// Bars, curve, or both; `alone` when the form is out of sight.
 fn right(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
-    let sweep = model.tune.sweep.as_ref().filter(|_| model.tune.chart);
-    let Some(sweep) = sweep else {
-        return match learned::run(model) {
-            Some((run, learned)) if learned::goes_on(run) || run.routing.is_none() => {
-                learning(model, run, learned, area, alone, cx);
-            }
-            _ => mixture(model, area, alone, cx),
-        };
+    let hidden = Hidden { form: alone, learned: false };
+    let Some(sweep) = model.tune.sweep.as_ref().filter(|_| model.tune.shows == Shows::Curve) else {
+        return with_learned(model, area, hidden, cx);
     };
     // Curve and bars together need twenty rows; with less the curve has it all.
     if area.height >= 30 {
         let upper = area.height - 15;
-        results::view(model, Rect { height: upper, ..area }, alone, cx);
+        results::view(model, Rect { height: upper, ..area }, hidden, cx);
         curve::view(model, sweep, Rect { y: area.y + upper, height: area.height - upper, ..area }, cx);
     } else {
         curve::view(model, sweep, area, cx);
     }
 }
 
-/// The bars, and below them whom a mixture's routers ask, where there is room.
-fn mixture(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
-    let run = model.tune.current.and_then(|id| model.runs.get(id));
+/// The bars, and below them what is or was learned, or whom a mixture's routers ask. Where there is no room for both, it is
+/// the bars, unless steps are still being taken or it was asked for.
+fn with_learned(model: &Model, area: Rect, hidden: Hidden, cx: &mut Cx<'_>) {
+    let Some(more) = More::of(model) else { return results::view(model, area, hidden, cx) };
     let bars = model.tune.board.slots.len() as u16 + 8;
     let room = area.height.saturating_sub(bars);
-    let Some(routing) = run.and_then(|run| run.routing.as_ref()).filter(|_| room >= 6) else {
-        return results::view(model, area, alone, cx);
-    };
-    let needed = room.min(routing::height(routing));
-    let upper = area.height - needed;
-    results::view(model, Rect { height: upper, ..area }, alone, cx);
-    routing::view(routing, Rect { y: area.y + upper, height: needed, ..area }, cx);
+    if room >= more.least() {
+        let needed = room.min(more.height());
+        let upper = area.height - needed;
+        results::view(model, Rect { height: upper, ..area }, hidden, cx);
+        more.view(model, Rect { y: area.y + upper, height: needed, ..area }, cx);
+    } else if more.goes_on() || model.tune.shows == Shows::Learned {
+        more.view(model, area, cx);
+    } else {
+        results::view(model, area, Hidden { learned: true, ..hidden }, cx);
+    }
 }
 
-/// What is learned and the bars: both where there is room, else the former until there is a result.
-fn learning(model: &Model, run: &RunView, learned: &Learned, area: Rect, alone: bool, cx: &mut Cx<'_>) {
-    let (needed, bars) = (learned::height(run, learned), model.tune.board.slots.len() as u16 + 8);
-    if area.height >= needed + bars {
-        let upper = area.height - needed;
-        results::view(model, Rect { height: upper, ..area }, alone, cx);
-        learned::view(model, run, learned, Rect { y: area.y + upper, height: needed, ..area }, cx);
-    } else if learned::goes_on(run) {
-        learned::view(model, run, learned, area, cx);
-    } else {
-        results::view(model, area, alone, cx);
+/// What there is to see beside bars.
+enum More<'a> {
+    Learned(&'a RunView, &'a Learned),
+    Routing(&'a Routing),
+}
+
+impl<'a> More<'a> {
+    fn of(model: &'a Model) -> Option<Self> {
+        let run = model.tune.current.and_then(|id| model.runs.get(id))?;
+        match (&run.learned, &run.routing) {
+            (Some(learned), routing) if learned::goes_on(run) || routing.is_none() => Some(Self::Learned(run, learned)),
+            (_, routing) => routing.as_ref().map(Self::Routing),
+        }
     }
+
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Learned(run, _) if learned::goes_on(run))
+    }
+
+    fn height(&self) -> u16 {
+        match self {
+            Self::Learned(run, learned) => learned::height(run, learned),
+            Self::Routing(asked) => routing::height(asked),
+        }
+    }
+
+    /// With fewer rows it is not worth seeing.
+    fn least(&self) -> u16 {
+        match self {
+            Self::Learned(..) => self.height(),
+            Self::Routing(_) => 6,
+        }
+    }
+
+    fn view(&self, model: &Model, area: Rect, cx: &mut Cx<'_>) {
+        match self {
+            Self::Learned(run, learned) => learned::view(model, run, learned, area, cx),
+            Self::Routing(asked) => routing::view(asked, area, cx),
+        }
+    }
+}
+
+/// Whether the preview on screen has learned something, or asks routers.
+pub fn has_more(model: &Model) -> bool {
+    More::of(model).is_some()
 }
 
 fn left_column(model: &Model, area: Rect, cx: &mut Cx<'_>) {

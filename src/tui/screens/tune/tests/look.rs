@@ -70,14 +70,15 @@ fn no_size_panics() {
             for charset in [Charset::Ascii, Charset::Box, Charset::Braille] {
                 let draw =
                     |model: &Model| draw_with(width, height, charset, &theme(), |area, cx| view(model, area, cx));
-                for (menu, pane, chart) in [
-                    (None, Pane::Results, true),
-                    (None, Pane::Results, false),
-                    (None, Pane::Form, false),
-                    (Some(Menu::Methods { cursor: 1 }), Pane::Form, false),
-                    (Some(Menu::Experts { cursor: 7 }), Pane::Form, false),
+                for (menu, pane, shows) in [
+                    (None, Pane::Results, Shows::Curve),
+                    (None, Pane::Results, Shows::Learned),
+                    (None, Pane::Results, Shows::Bars),
+                    (None, Pane::Form, Shows::Bars),
+                    (Some(Menu::Methods { cursor: 1 }), Pane::Form, Shows::Bars),
+                    (Some(Menu::Experts { cursor: 7 }), Pane::Form, Shows::Bars),
                 ] {
-                    (model.tune.menu, model.tune.pane, model.tune.chart) = (menu, pane, chart);
+                    (model.tune.menu, model.tune.pane, model.tune.shows) = (menu, pane, shows);
                     draw(&model);
                 }
                 draw(&many);

@@ -12,12 +12,6 @@ use ratatui::layout::Rect;
 /// Rows beside those of the table: words, curve, a line of air.
 const AROUND: u16 = 4;
 
-/// The preview on screen, where it has learned something.
-pub fn run(model: &Model) -> Option<(&RunView, &Learned)> {
-    let run = model.tune.current.and_then(|id| model.runs.get(id))?;
-    Some((run, run.learned.as_ref()?))
-}
-
 /// Whether steps are still being taken: then nothing is known yet of the result.
 pub fn goes_on(run: &RunView) -> bool {
     !run.state.is_over() && run.phases.last().is_some_and(|phase| phase.name == "adapt")
@@ -37,11 +31,17 @@ pub fn view(model: &Model, run: &RunView, learned: &Learned, area: Rect, cx: &mu
         .map_or_else(String::new, |(first, last)| format!(" · loss {first:.3} {} {last:.3}", cx.symbol("→", "->")));
     let text = format!("step {} of {}{loss}", learned.step, learned.steps);
     let used = line(cx, row(area, 0), &text, theme.accent);
-    if goes_on(run) {
-        line(cx, from(row(area, 0), used + 2), ". stops and keeps", theme.dim);
+    let hint = if goes_on(run) {
+        ". stops and keeps"
     } else if run.state.is_over() && !learned.masked && !learned.coefficients.is_empty() {
-        line(cx, from(row(area, 0), used + 2), "K keeps as sliders", theme.dim);
-    }
+        "K keeps as sliders"
+    } else {
+        ""
+    };
+    // Beside the words, or else in the last row, which is air.
+    let fits = used + 2 + hint.len() as u16 <= area.width;
+    let place = if fits { from(row(area, 0), used + 2) } else { row(area, area.height.saturating_sub(1)) };
+    line(cx, place, hint, theme.dim);
     sparkline(&learned.losses, row(area, 1), cx);
     let below = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
     if learned.coefficients.is_empty() {

@@ -1,7 +1,7 @@
 //! The bars: every task's accuracy so far, with its interval, beside base, own expert and pinned result.
 
 use super::verdict;
-use crate::engine::{FITTED, TRANSDUCTIVE};
+use crate::engine::{FITTED, TRANSDUCTIVE, is_fitted};
 use crate::tasks::Split;
 use crate::text::bytes;
 use crate::tui::catalog::Recorded;
@@ -27,13 +27,13 @@ const DELTA: u16 = 9;
 /// What the pane is called: the split, whether it has been used for tuning, and whether tasks have models of their own.
 pub fn title(model: &Model) -> String {
     let (data, setting) = (model.tune.data(), &model.tune.setting);
-    if model.tune.waits && model.tune.board.slots.iter().any(|slot| slot.score.is_some()) {
+    if model.tune.before_change().is_some() {
         return format!("{} · before the change", on(data));
     }
     let marks = [
         setting.tuned_on_test.then_some(TUNED_ON_TEST),
         setting.method.is_transductive(&setting.params).then_some(TRANSDUCTIVE),
-        setting.recipe().is_fitted_to(data.split).then_some(FITTED),
+        is_fitted(setting.method, &setting.params, data.split).then_some(FITTED),
         setting.method.is_per_task().then_some("one model per task"),
     ];
     let marks: String = marks.into_iter().flatten().map(|mark| format!(" · {mark}")).collect();
@@ -77,8 +77,17 @@ fn apart(model: &Model) -> bool {
     model.tune.board.slots.iter().any(seen) && !model.tune.board.slots.iter().all(seen)
 }
 
-/// Draws all of it; `alone` when the form is out of sight, then the slider under the cursor is shown here.
-pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
+/// What is not in sight beside the bars.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hidden {
+    /// The form: then the slider under the cursor is shown here.
+    pub form: bool,
+    /// What was learned: then it is said how to see it.
+    pub learned: bool,
+}
+
+/// Draws all of it.
+pub fn view(model: &Model, area: Rect, hidden: Hidden, cx: &mut Cx<'_>) {
     let tasks = model.tune.board.slots.len() as u16;
     // What is shown, by importance: bars, status, the slider where the form is not in sight, the averages of seen and
     // unseen tasks, words, scale, legend, air.
@@ -88,7 +97,7 @@ pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
         room -= taken;
         taken
     };
-    let slider = if alone { take(1) } else { 0 };
+    let slider = if hidden.form { take(1) } else { 0 };
     let two_averages = if apart(model) { take(1) } else { 0 };
     let words = take(2);
     let head = take(1);
@@ -138,7 +147,7 @@ pub fn view(model: &Model, area: Rect, alone: bool, cx: &mut Cx<'_>) {
         legend_line(model, row(rest, rest.height - 2), cx);
     }
     if rest.height > 0 {
-        status(model, row(rest, rest.height - 1), cx);
+        status(model, row(rest, rest.height - 1), hidden.learned, cx);
     }
 }
 
@@ -338,8 +347,8 @@ fn legend_line(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     spans(cx, area, &pieces);
 }
 
-/// One line about the preview: how far, how fast, where; or what is wrong.
-fn status(model: &Model, area: Rect, cx: &mut Cx<'_>) {
+/// One line about the preview: how far, how fast, where; or what is wrong. `more`: there is something that can be shown.
+fn status(model: &Model, area: Rect, more: bool, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     if let Err(reason) = jobs::check(model, &model.tune.setting) {
         line(cx, area, &reason, theme.error);
@@ -350,6 +359,12 @@ fn status(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         return;
     }
     let Some(run) = model.tune.current.and_then(|id| model.runs.get(id)) else { return };
+    let mut area = area;
+    if more {
+        let hint = "i: what was learned";
+        right(cx, area, hint, theme.accent);
+        area.width = area.width.saturating_sub(hint.len() as u16 + 1);
+    }
     let warn = model.tune.split == Split::Test && model.tune.setting.tuned_on_test;
     let mut used = match &run.state {
         RunState::Failed { error, hint } => {

@@ -41,6 +41,13 @@ fn differences(model: &Model) -> Option<Differences<'_>> {
 /// Draws up to three lines.
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
+    if let Some(shown) = model.tune.before_change() {
+        let text = format!("These are of {}, {}", shown.method.name, label(shown));
+        for (y, text) in wrap(&text, usize::from(area.width)).iter().take(usize::from(area.height)).enumerate() {
+            line(cx, row(area, y as u16), text, theme.dim);
+        }
+        return;
+    }
     let Some(pinned) = &model.tune.pinned else { return };
     if pinned.setting == model.tune.setting {
         let then = if pinned.automatic { "the result you started from" } else { "the pinned result" };
