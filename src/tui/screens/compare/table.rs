@@ -176,8 +176,7 @@ fn gaps(model: &Model) -> Vec<Cell> {
 /// What the signs mean, and which runs cannot be compared.
 fn notes(model: &Model) -> Vec<String> {
     let runs = &model.compare.runs;
-    let mut notes =
-        vec!["* p < 0.05: McNemar's exact test, same samples; after Holm's correction for a run's tasks".to_owned()];
+    let mut notes = vec!["* p < 0.05: McNemar's exact test, same samples, after Holm's correction".to_owned()];
     let letters = |pick: fn(&NewRun) -> bool| {
         let picked = runs.iter().enumerate().filter(|(_, run)| pick(run));
         picked.map(|(at, _)| letter(at).to_string()).collect::<Vec<String>>().join(", ")

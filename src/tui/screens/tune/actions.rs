@@ -39,7 +39,7 @@ pub fn change_to(model: &mut Model, mut next: Setting, key: Key, fx: &mut Vec<Ef
     tune.setting = next;
     settle(model, costly, fx);
     if news {
-        model.say("a test result of this method was seen: from here on it counts as tuned on test; u goes back", false);
+        model.say("its test results were seen: this counts as tuned on test (u goes back)", false);
     }
 }
 

@@ -76,8 +76,11 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     };
     if found.better.is_empty() && found.worse.is_empty() {
         let text = if all { "no difference beyond chance" } else { "no clear difference yet" };
-        line(cx, row(area, 0), &format!("{title}: {text}"), theme.dim);
-        perhaps(&list(&found.perhaps), row(area, 1), cx);
+        let lines = wrap(&format!("{title}: {text}"), usize::from(area.width));
+        for (y, text) in lines.iter().take(usize::from(area.height)).enumerate() {
+            line(cx, row(area, y as u16), text, theme.dim);
+        }
+        perhaps(&list(&found.perhaps), row(area, lines.len() as u16), cx);
         return;
     }
     let [up, down] = if cx.charset == crate::tui::view_cx::Charset::Ascii { ["+", "-"] } else { ["▲", "▼"] };
