@@ -36,6 +36,7 @@ pub use export::write_checkpoint;
 pub use generalization::Generalization;
 pub use handle::Engine;
 pub use job::{FITTED, Job, Recipe, TRANSDUCTIVE, is_fitted};
+pub use learned::Lessons;
 pub use plan::default_job;
 pub use preset::{BUILTIN, Builtin, Models, Position, Preset, PresetError, Problem, preset_schema};
 pub use probe::{ProbeReport, probe};

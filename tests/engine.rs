@@ -6,7 +6,9 @@ mod learned;
 mod quality;
 
 use fusebench::cancel::Cancel;
-use fusebench::engine::{DeviceRequest, Engine, Event, Job, JobKind, Report, RunId, default_job, write_checkpoint};
+use fusebench::engine::{
+    DeviceRequest, Engine, Event, Job, JobKind, Lessons, Report, RunId, default_job, write_checkpoint,
+};
 use fusebench::fusion::find;
 use fusebench::params::Value;
 use fusebench::tasks::Split;
@@ -144,7 +146,9 @@ fn models_of_tasks_are_written_into_a_folder_all_or_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut job = default_job(&zoo, find("emr").unwrap());
     job.recipe.experts.truncate(2);
-    let write = |name: &str, cancel: &Cancel| write_checkpoint(&zoo, &job, &folder.path().join(name), cancel);
+    let write = |name: &str, cancel: &Cancel| {
+        write_checkpoint(&zoo, &Lessons::default(), &job, &folder.path().join(name), cancel)
+    };
     let entries = |path: &std::path::Path| {
         let mut names: Vec<String> = std::fs::read_dir(path)
             .unwrap()

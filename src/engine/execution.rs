@@ -29,7 +29,7 @@ pub(super) struct Bench<'a> {
     pub cache: &'a mut Cache,
     pub computer: &'a mut Computer,
     pub memo: &'a Arc<Memo>,
-    pub lessons: &'a mut Lessons,
+    pub lessons: &'a Lessons,
     pub sink: &'a (dyn Fn(Event) + Send + Sync),
 }
 

@@ -1,7 +1,7 @@
 //! A recipe's weights as checkpoints on disk.
 
 use super::calibration::{Source, Statistics};
-use super::{EngineError, Job, Plan};
+use super::{EngineError, Job, Lessons, Plan};
 use crate::cancel::Cancel;
 use crate::files::write_folder;
 use crate::fusion::{Calibration, Context, Examples, Fused};
@@ -15,27 +15,34 @@ use std::sync::Arc;
 /// Fuses the job's recipe and writes the weights to `path` as safetensors, in the base's dtype, with the recipe and
 /// the parents' fingerprints in the metadata.
 ///
+/// What is in `lessons` is not learned again: these are the very weights that were evaluated.
+///
 /// Of a method with one model per task, `path` becomes a folder with a file for each expert, all of them or none.
 ///
 /// # Errors
 /// What fusing or writing reports; ensembles have no weights of their own; several models do not fit into one file.
-pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel) -> Result<(), EngineError> {
+pub fn write_checkpoint(
+    zoo: &Arc<Zoo>,
+    lessons: &Lessons,
+    job: &Job,
+    path: &Path,
+    cancel: &Cancel,
+) -> Result<(), EngineError> {
     let plan = Plan::new(zoo, job)?;
     if !plan.method.gives_weights() {
         return Err(EngineError::NoWeights { method: plan.method.name });
     }
     let mut progress = |_, _| {};
     let mut context = Context::new(cancel, &mut progress);
-    let statistics = match plan.method.needs.data {
-        Examples::None => None,
-        Examples::Inputs | Examples::Labelled => Some(Statistics::direct(Arc::clone(zoo) as Arc<dyn Source>)?),
+    let fused = match lessons.recall(&plan) {
+        Some(lesson) => lesson.fused.clone(),
+        None => fuse(&plan, zoo, cancel)?,
     };
-    context.data = statistics.as_ref().map(|statistics| statistics as &dyn Calibration);
     let write = |path: &Path, weights: &StateDict, metadata: &BTreeMap<String, String>| {
         Ok::<_, EngineError>(write_safetensors(path, weights, metadata)?)
     };
     let mut metadata = metadata(&plan, job);
-    match plan.method.run(&plan.params, &plan.pool, &mut context)? {
+    match fused {
         Fused::Linear(linear) => write(path, &linear.materialise(&plan.pool, &mut context)?, &metadata),
         Fused::Weights(weights) => write(path, &weights, &metadata),
         // Corrections of features are not weights of the model.
@@ -65,6 +72,17 @@ pub fn write_checkpoint(zoo: &Arc<Zoo>, job: &Job, path: &Path, cancel: &Cancel)
             written.map_err(|source| inside.unwrap_or_else(|| outside(source)))
         }
     }
+}
+
+fn fuse(plan: &Plan, zoo: &Arc<Zoo>, cancel: &Cancel) -> Result<Fused, EngineError> {
+    let statistics = match plan.method.needs.data {
+        Examples::None => None,
+        Examples::Inputs | Examples::Labelled => Some(Statistics::direct(Arc::clone(zoo) as Arc<dyn Source>)?),
+    };
+    let mut silent = |_, _| {};
+    let mut within = Context::new(cancel, &mut silent);
+    within.data = statistics.as_ref().map(|statistics| statistics as &dyn Calibration);
+    Ok(plan.method.run(&plan.params, &plan.pool, &mut within)?)
 }
 
 fn metadata(plan: &Plan, job: &Job) -> BTreeMap<String, String> {

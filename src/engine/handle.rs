@@ -3,6 +3,7 @@
 use super::device::{DeviceRequest, OpenDevice};
 use super::execution::Execution;
 use super::lanes::Lanes;
+use super::learned::Lessons;
 use super::worker::{Command, Sink, Worker};
 use super::{EngineError, Event, Job, JobKind, RunId, probe};
 use crate::cancel::Cancel;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 pub struct Engine {
     commands: Sender<Command>,
     cancels: Arc<Mutex<Cancels>>,
+    lessons: Lessons,
     next: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,7 +63,7 @@ impl Engine {
         let failed = |error: std::io::Error| EngineError::Panic(format!("cannot start a thread: {error}"));
         let (commands, receiver) = mpsc::channel();
         let sink: Arc<Sink> = Arc::new(sink);
-        let lanes = Lanes::new()?;
+        let (lanes, lessons) = (Lanes::new()?, Lessons::default());
         sink(Event::Device { name: device.name.clone(), reason: None });
         let cancels: Arc<Mutex<Cancels>> = Arc::default();
         let (for_worker, flags) = (Arc::clone(&sink), Arc::clone(&cancels));
@@ -71,9 +73,10 @@ impl Engine {
             }
             for_worker(event);
         };
+        let shared = lessons.clone();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || Worker::new(zoo, device, lanes, Box::new(tell), receiver).run())
+            .spawn(move || Worker::new(zoo, device, (lanes, shared), Box::new(tell), receiver).run())
             .map_err(failed)?;
         if wish != DeviceRequest::Cpu {
             let commands = commands.clone();
@@ -82,12 +85,17 @@ impl Engine {
                 .spawn(move || seek_gpu(wish, &commands, &**sink))
                 .map_err(failed)?;
         }
-        Ok(Self { commands, cancels, next: AtomicU64::new(1), thread: Some(thread) })
+        Ok(Self { commands, cancels, lessons, next: AtomicU64::new(1), thread: Some(thread) })
     }
 
     /// An id that has not been used with this engine.
     pub fn next_id(&self) -> RunId {
         RunId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What methods have learned so far, for [`write_checkpoint`](super::write_checkpoint).
+    pub fn lessons(&self) -> Lessons {
+        self.lessons.clone()
     }
 
     /// Queues a job. A preview takes the place of the one before it, which is cancelled at once; runs wait in line.

@@ -5,7 +5,7 @@ use super::{Event, Plan, RunId};
 use crate::fusion::{Adapted, Fused, News, RoutedTask};
 use crate::params::Value;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What fusing took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,6 +18,7 @@ pub(super) struct Cost {
 }
 
 /// What a method gave, and what it said on the way.
+#[derive(Debug)]
 pub(super) struct Lesson {
     pub fused: Fused,
     /// Parameters that turned out otherwise than asked for.
@@ -26,12 +27,14 @@ pub(super) struct Lesson {
     pub said: Said,
 }
 
-/// Lessons by recipe, the last at the end.
-#[derive(Default)]
-pub(super) struct Lessons {
-    kept: VecDeque<Kept>,
+/// Lessons by recipe. Cheap to clone; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Lessons {
+    /// The last at the end.
+    kept: Arc<Mutex<VecDeque<Kept>>>,
 }
 
+#[derive(Debug)]
 struct Kept {
     /// The recipe that was asked for, where it led here, and the one that it turned out to be.
     recipes: Vec<String>,
@@ -44,19 +47,29 @@ const ROOM: u64 = 256 << 20;
 
 impl Lessons {
     /// The lesson of a plan's recipe; on which images it is to be evaluated does not matter.
-    pub fn recall(&self, plan: &Plan) -> Option<Arc<Lesson>> {
+    pub(super) fn recall(&self, plan: &Plan) -> Option<Arc<Lesson>> {
         let recipe = plan.recipe();
-        self.kept.iter().find(|kept| kept.recipes.contains(&recipe)).map(|kept| Arc::clone(&kept.lesson))
+        self.kept().iter().find(|kept| kept.recipes.contains(&recipe)).map(|kept| Arc::clone(&kept.lesson))
     }
 
     /// Keeps a lesson under `recipes`, which are [`Plan::recipe`]s; `plan` has its pool.
-    pub fn keep(&mut self, recipes: Vec<String>, plan: &Plan, lesson: Arc<Lesson>) {
-        self.kept.retain(|kept| !kept.recipes.iter().any(|recipe| recipes.contains(recipe)));
+    pub(super) fn keep(&self, recipes: Vec<String>, plan: &Plan, lesson: Arc<Lesson>) {
         let bytes = lesson.fused.bytes(&plan.pool);
-        self.kept.push_back(Kept { recipes, bytes, lesson });
-        while self.kept.len() > 1 && self.kept.iter().map(|kept| kept.bytes).sum::<u64>() > ROOM {
-            self.kept.pop_front();
+        let mut kept = self.kept();
+        kept.retain(|kept| !kept.recipes.iter().any(|recipe| recipes.contains(recipe)));
+        kept.push_back(Kept { recipes, bytes, lesson });
+        while kept.len() > 1 && kept.iter().map(|kept| kept.bytes).sum::<u64>() > ROOM {
+            kept.pop_front();
         }
+    }
+
+    /// Keeps none of them any longer: they are of another device.
+    pub(super) fn forget(&self) {
+        self.kept().clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

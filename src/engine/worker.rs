@@ -49,7 +49,14 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub fn new(zoo: Arc<Zoo>, device: OpenDevice, lanes: Lanes, sink: Sink, commands: Receiver<Command>) -> Self {
+    /// What is learned is kept in `lessons`.
+    pub fn new(
+        zoo: Arc<Zoo>,
+        device: OpenDevice,
+        (lanes, lessons): (Lanes, Lessons),
+        sink: Sink,
+        commands: Receiver<Command>,
+    ) -> Self {
         Self {
             zoo,
             device,
@@ -63,7 +70,7 @@ impl Worker {
             for_previews: Predictor::default(),
             computer: Computer::default(),
             memo: Arc::default(),
-            lessons: Lessons::default(),
+            lessons,
             settled: None,
         }
     }
@@ -164,7 +171,7 @@ impl Worker {
             cache: &mut self.cache,
             computer: &mut self.computer,
             memo: &self.memo,
-            lessons: &mut self.lessons,
+            lessons: &self.lessons,
             sink: &*self.sink,
         };
         catch_unwind(AssertUnwindSafe(|| execution.step(predictor, &mut bench)))
@@ -198,7 +205,7 @@ impl Worker {
         self.for_previews = Predictor::default();
         self.computer = Computer::default();
         self.memo = Arc::default();
-        self.lessons = Lessons::default();
+        self.lessons.forget();
         self.settled = None;
         self.preview.iter_mut().chain(&mut self.runs).for_each(Execution::restart);
     }

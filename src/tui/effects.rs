@@ -86,12 +86,13 @@ impl Hands {
             self.paths.as_ref().map_or_else(|| PathBuf::from("fusebench-exports"), |paths| paths.exports.clone());
         let (zoo, catalog, cancel) = (Arc::clone(&self.zoo), Arc::clone(&self.catalog), self.cancel.clone());
         let exporting = Arc::clone(&self.exporting);
+        let lessons = self.engine.as_ref().map(Engine::lessons).unwrap_or_default();
         self.work("export", move || {
             let _alone = exporting.lock().unwrap_or_else(PoisonError::into_inner);
             let written = match export {
                 Export::Runs(runs) => export::runs(&runs, &catalog, &folder),
                 Export::Recipe(job) => export::recipe(&job, &folder),
-                Export::Checkpoint(job) => export::checkpoint(&zoo, &job, &folder, &cancel),
+                Export::Checkpoint(job) => export::checkpoint((&zoo, &lessons), &job, &folder, &cancel),
             };
             match written {
                 Ok(text) => Msg::Notice { text, error: false },

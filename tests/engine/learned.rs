@@ -1,7 +1,8 @@
 //! Methods that look at data, on the engine: what they are worth, and that nobody waits for them.
 
 use super::{PATIENCE, report, start, until_over, zoo};
-use fusebench::engine::{Event, Job, JobKind, default_job};
+use fusebench::cancel::Cancel;
+use fusebench::engine::{Event, Job, JobKind, Lessons, default_job, write_checkpoint};
 use fusebench::fusion::find;
 use fusebench::tasks::Split;
 use fusebench::zoo::Zoo;
@@ -242,7 +243,17 @@ fn what_was_learned_is_evaluated_on_other_images_without_learning_it_again() {
         assert!(!known.cached && (known.fuse_seconds - stopped.fuse_seconds).abs() < 1e-9, "{method}: what it costs");
         let (fresh, anew) = start(&zoo);
         let run = fresh.next_id();
-        fresh.submit(run, other);
+        fresh.submit(run, other.clone());
         assert_eq!(report(&until_over(&anew, run)).tasks, known.tasks, "{method}");
+        // What is written is what was evaluated.
+        if method == "adamerging_layer_wise" {
+            let folder = tempfile::tempdir().unwrap();
+            let written = |name: &str, lessons: &Lessons| {
+                let path = folder.path().join(name);
+                write_checkpoint(&zoo, lessons, &other, &path, &Cancel::default()).unwrap();
+                std::fs::read(path).unwrap()
+            };
+            assert_eq!(written("known", &engine.lessons()), written("anew", &Lessons::default()));
+        }
     }
 }

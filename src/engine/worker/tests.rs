@@ -5,6 +5,7 @@ use crate::cancel::Cancel;
 use crate::engine::device::OpenDevice;
 use crate::engine::execution::Execution;
 use crate::engine::lanes::Lanes;
+use crate::engine::learned::Lessons;
 use crate::engine::{Event, Job, JobKind, Report, RunId, default_job};
 use crate::fusion::find;
 use crate::tasks::Split;
@@ -34,7 +35,7 @@ fn run(
     commands
         .send(Command::Submit(Execution::new(RunId(1), job.clone(), Cancel::default(), Cancel::default())))
         .unwrap();
-    Worker::new(Arc::clone(zoo), device, Lanes::new().unwrap(), sink, orders).run();
+    Worker::new(Arc::clone(zoo), device, (Lanes::new().unwrap(), Lessons::default()), sink, orders).run();
     std::mem::take(&mut *heard.lock().unwrap())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cancel::Cancel;
 use crate::charts::{self, Bars, ChartError, Series, table};
-use crate::engine::{self, Generalization, Job, Preset};
+use crate::engine::{self, Generalization, Job, Lessons, Preset};
 use crate::files::write_bytes;
 use crate::fusion::{self, Method, PER_TASK};
 use crate::store::NewRun;
@@ -54,13 +54,19 @@ pub fn recipe(job: &Job, folder: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// A sentence that says what could not be written and what to do.
-pub fn checkpoint(zoo: &Arc<Zoo>, job: &Job, folder: &Path, cancel: &Cancel) -> Result<String, String> {
+pub fn checkpoint(
+    (zoo, lessons): (&Arc<Zoo>, &Lessons),
+    job: &Job,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<String, String> {
     let mut path = unused(folder, &slug(&job.recipe.method), &["safetensors", ""]);
     // Several models go into a folder of their own.
     if !fusion::find(&job.recipe.method).is_ok_and(Method::is_per_task) {
         path = path.with_extension("safetensors");
     }
-    engine::write_checkpoint(zoo, job, &path, cancel).map_err(|error| format!("{error} ({})", error.hint()))?;
+    engine::write_checkpoint(zoo, lessons, job, &path, cancel)
+        .map_err(|error| format!("{error} ({})", error.hint()))?;
     Ok(format!("written: {}", path.display()))
 }
 

@@ -537,7 +537,8 @@ pub fn export(model: &mut Model, weights: bool, fx: &mut Vec<Effect>) {
         model.say(format!("no weights of {}: it is no single model; `e` exports the recipe", method.name), true);
         return;
     }
-    if weights && method.needs.data != Examples::None {
+    let known = model.tune.shown.as_ref() == Some(&model.tune.setting);
+    if weights && !known && method.needs.data != Examples::None {
         model.say("writing weights: what the method learns is learned once more, which takes as long again", false);
     }
     let job = jobs::job(model, &model.tune.setting, JobKind::Run, Data::default(), None);
