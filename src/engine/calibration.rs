@@ -11,6 +11,7 @@
 //! | `work` | what is computed of a few batches |
 //! | `compute` | computing it |
 //! | `executor` | who computes it |
+//! | `answers` | features to answers |
 //! | `tracked` | slopes |
 //! | `two_way` | there and back on the CPU |
 //! | `spare` | room for the next slopes |
@@ -18,6 +19,7 @@
 //! | `memo` | what need not be computed again |
 //! | `statistics` | batches to statistics |
 
+mod answers;
 mod compute;
 mod draws;
 mod executor;

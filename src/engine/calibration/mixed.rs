@@ -1,9 +1,9 @@
 //! What the routers of a mixture say, and how they would have to say it to make answers surer.
 
 use super::Source;
+use super::answers::answers;
 use super::compute::{number, values};
 use super::source::input;
-use super::tracked::answers;
 use super::two_way::Passages;
 use super::work::{Batch, Routed};
 use crate::cancel::Cancel;

@@ -1,6 +1,7 @@
 //! Slopes of a network's answers over its weights.
 
 use super::Source;
+use super::answers::answers;
 use super::compute::{number, pixels, values};
 use super::spare::Spare;
 use super::two_way::Passages;
@@ -9,12 +10,12 @@ use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::fusion::{FusionError, Slopes, seeded};
 use crate::models::clip_vit::{ClipVit, TracedClipVit};
-use crate::tasks::objective::{cosine_logits, entropy, fisher_surrogate, information, log_likelihood};
+use crate::tasks::objective::{entropy, fisher_surrogate, information, log_likelihood};
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::module::Module;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand_chacha::rand_core::RngCore;
 
 /// A network whose weights ask for slopes, in front of one task's examples.
@@ -189,13 +190,6 @@ impl<'a> Tracked<'a> {
             spare.put(slope);
         }
     }
-}
-
-/// What a head answers to features: `[n, dim]` → `[n, classes]`
-pub(super) fn answers(features: Tensor<2>, head: &Head) -> Tensor<2> {
-    let Head { classes, dim, rows, scale } = head;
-    let rows = Tensor::<2>::from_data(TensorData::new(rows.clone(), [*classes, *dim]), &features.device());
-    cosine_logits(features, rows, *scale)
 }
 
 /// Shows `f` the numbers of every tensor.

@@ -2,9 +2,9 @@
 //! the tower goes on by itself.
 
 use super::Source;
+use super::answers::answers;
 use super::compute::values;
 use super::source::input;
-use super::tracked::answers;
 use super::work::Batch;
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
