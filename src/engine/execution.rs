@@ -128,9 +128,8 @@ impl Execution {
                     let asked = prepared.plan.recipe();
                     self.settle(&mut prepared, &lesson.settled, bench);
                     // Who had seen enough has another result than was asked for.
-                    let mut recipes = vec![prepared.plan.recipe(), asked];
-                    recipes.truncate(if self.enough.is_cancelled() { 1 } else { 2 });
-                    bench.lessons.keep(recipes, &prepared.plan, Arc::clone(&lesson));
+                    let asked = Some(asked).filter(|_| !self.enough.is_cancelled());
+                    bench.lessons.keep(asked, &prepared.plan, Arc::clone(&lesson));
                     self.apply(prepared, &lesson, lesson.cost, predictor, bench)
                 }
             },
@@ -168,6 +167,7 @@ impl Execution {
         let tensors = plan.pool.reference().map(|checkpoint| checkpoint.tensors().len() as u64);
         sink(Event::Phase { run, name: "fuse".into(), total: tensors, unit: "tensors".into() });
         if plan.method.needs.data != Examples::None {
+            bench.lessons.make_room();
             let fusing = Fusing::start(plan, &self.cancel, &self.enough, bench)?;
             self.stage = Stage::Fusing(Box::new((prepared, fusing)));
             return Ok(Step::More);

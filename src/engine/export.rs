@@ -34,9 +34,13 @@ pub fn write_checkpoint(
     }
     let mut progress = |_, _| {};
     let mut context = Context::new(cancel, &mut progress);
-    let fused = match lessons.recall(&plan) {
-        Some(lesson) => lesson.fused.clone(),
-        None => fuse(&plan, zoo, cancel)?,
+    let (lesson, own);
+    let fused = if let Some(known) = lessons.recall(&plan) {
+        lesson = known;
+        &lesson.fused
+    } else {
+        own = fuse(&plan, zoo, cancel)?;
+        &own
     };
     let write = |path: &Path, weights: &StateDict, metadata: &BTreeMap<String, String>| {
         Ok::<_, EngineError>(write_safetensors(path, weights, metadata)?)
@@ -44,7 +48,7 @@ pub fn write_checkpoint(
     let mut metadata = metadata(&plan, job);
     match fused {
         Fused::Linear(linear) => write(path, &linear.materialise(&plan.pool, &mut context)?, &metadata),
-        Fused::Weights(weights) => write(path, &weights, &metadata),
+        Fused::Weights(weights) => write(path, weights, &metadata),
         // Corrections of features are not weights of the model.
         Fused::PerTask(models) if models.adapter(0).is_some() => {
             Err(EngineError::NoWeights { method: plan.method.name })

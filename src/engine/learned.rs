@@ -42,7 +42,7 @@ struct Kept {
     lesson: Arc<Lesson>,
 }
 
-/// Older lessons stay as long as all together take no more bytes; the last one stays whatever it takes.
+/// What lessons before the last one may take together, in bytes; the last one stays whatever it takes.
 const ROOM: u64 = 256 << 20;
 
 impl Lessons {
@@ -52,15 +52,22 @@ impl Lessons {
         self.kept().iter().find(|kept| kept.recipes.contains(&recipe)).map(|kept| Arc::clone(&kept.lesson))
     }
 
-    /// Keeps a lesson under `recipes`, which are [`Plan::recipe`]s; `plan` has its pool.
-    pub(super) fn keep(&self, recipes: Vec<String>, plan: &Plan, lesson: Arc<Lesson>) {
-        let bytes = lesson.fused.bytes(&plan.pool);
+    /// Keeps a lesson for the recipe that was asked for, where it led there, and for the one that it turned out to be, `plan`'s.
+    pub(super) fn keep(&self, asked: Option<String>, plan: &Plan, lesson: Arc<Lesson>) {
+        let own = plan.recipe();
+        let bytes = lesson.fused.bytes(&plan.pool) + lesson.said.bytes();
         let mut kept = self.kept();
-        kept.retain(|kept| !kept.recipes.iter().any(|recipe| recipes.contains(recipe)));
+        // Whatever else led to it still does.
+        let same = kept.iter().position(|kept| kept.recipes.contains(&own)).and_then(|at| kept.remove(at));
+        let mut recipes = same.map_or_else(Vec::new, |same| same.recipes);
+        recipes.extend(asked.into_iter().chain([own]));
         kept.push_back(Kept { recipes, bytes, lesson });
-        while kept.len() > 1 && kept.iter().map(|kept| kept.bytes).sum::<u64>() > ROOM {
-            kept.pop_front();
-        }
+        make_room(&mut kept, 1);
+    }
+
+    /// Before something new is learned, which takes room itself: the last lesson counts like the others.
+    pub(super) fn make_room(&self) {
+        make_room(&mut self.kept(), 0);
     }
 
     /// Keeps none of them any longer: they are of another device.
@@ -70,6 +77,19 @@ impl Lessons {
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops the largest, but for the last `spared` ones, until the others fit.
+fn make_room(kept: &mut VecDeque<Kept>, spared: usize) {
+    loop {
+        let others = kept.len().saturating_sub(spared);
+        let sizes = || kept.iter().take(others).map(|kept| kept.bytes);
+        if sizes().sum::<u64>() <= ROOM {
+            return;
+        }
+        let largest = sizes().enumerate().max_by_key(|(_, bytes)| *bytes).map(|(at, _)| at);
+        largest.map(|at| kept.remove(at));
     }
 }
 
@@ -107,6 +127,13 @@ impl Said {
             News::Warning(_) => self.warnings.push(news.clone()),
             News::Phase { .. } | News::Settled { .. } => {}
         }
+    }
+
+    /// Bytes that it takes, about.
+    fn bytes(&self) -> u64 {
+        let numbers =
+            |adapted: &Adapted| adapted.losses.len() + adapted.coefficients.iter().map(Vec::len).sum::<usize>();
+        8 * self.steps.iter().map(numbers).sum::<usize>() as u64
     }
 
     /// All of it again, as events of `run`.
@@ -154,6 +181,23 @@ mod tests {
 
     fn step(step: usize) -> News {
         News::Adapted(Adapted { step, steps: 5000, losses: vec![1.0], ..Adapted::default() })
+    }
+
+    #[test]
+    fn the_largest_make_room_and_the_last_stays() {
+        let lesson = || {
+            let fused = Fused::Ensemble(crate::fusion::EnsembleRule::Max);
+            Arc::new(Lesson { fused, settled: Vec::new(), cost: Cost::default(), said: Said::default() })
+        };
+        let after = |sizes: &[u64], spared| {
+            let kept = |bytes: &u64| Kept { recipes: Vec::new(), bytes: *bytes, lesson: lesson() };
+            let mut kept: VecDeque<Kept> = sizes.iter().map(kept).collect();
+            make_room(&mut kept, spared);
+            kept.iter().map(|kept| kept.bytes).collect::<Vec<_>>()
+        };
+        assert_eq!(after(&[1, ROOM, 2, 2 * ROOM], 1), [1, 2, 2 * ROOM]);
+        assert_eq!(after(&[1, 2, 2 * ROOM], 0), [1, 2]);
+        assert_eq!(after(&[ROOM / 2, ROOM / 2, 1], 1), [ROOM / 2, ROOM / 2, 1]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     Calibration, Context, EnsembleRule, Examples, FusionError, LinearPlan, Mixture, PER_TASK, PerTask, Pool, Storage,
 };
 use crate::params::{ParamError, ParamSet, Spec, Value};
-use crate::weights::StateDict;
+use crate::weights::{StateDict, Tensor};
 use serde::Serialize;
 
 /// The paper's three families, and one that it does not count as fusion.
@@ -198,18 +198,18 @@ impl Fused {
     /// What it takes to keep it, in bytes of memory: about, and of the pool's own models nothing.
     #[must_use]
     pub fn bytes(&self, pool: &Pool) -> u64 {
+        let numbers = |weights: &StateDict| -> usize {
+            weights.tensors().iter().filter_map(Tensor::values).map(<[f32]>::len).sum()
+        };
         match self {
             Self::Linear(plan) => 4 * plan.coefficients.iter().map(Vec::len).sum::<usize>() as u64,
-            Self::Weights(weights) => {
-                let values = weights.tensors().iter().filter_map(|tensor| tensor.values());
-                4 * values.map(<[f32]>::len).sum::<usize>() as u64
-            }
+            Self::Weights(weights) => 4 * numbers(weights) as u64,
             Self::PerTask(models) => {
                 let Storage { shared, own, .. } = models.storage(pool);
                 shared + own
             }
             Self::Ensemble(_) => 0,
-            Self::Mixture(mixture) => mixture.storage(pool).total(),
+            Self::Mixture(mixture) => mixture.bytes(),
         }
     }
 }

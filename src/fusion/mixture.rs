@@ -209,6 +209,18 @@ impl Router {
 }
 
 impl Mixture {
+    /// What it takes in memory: zeros of a pruned change as well.
+    pub(super) fn bytes(&self) -> u64 {
+        let backbone = self.body.backbone.tensors().iter().filter_map(Tensor::values).map(<[f32]>::len).sum::<usize>();
+        let routers = self.routers.iter().map(Router::len).sum::<usize>();
+        let changes = self.body.places.iter().flat_map(|place| &place.layers).flat_map(|layer| &layer.changes);
+        let length = |change: &Change| match &change.weight {
+            Matrix::Dense(values) => values.len() + change.bias.len(),
+            Matrix::LowRank { left, right, .. } => left.len() + right.len() + change.bias.len(),
+        };
+        4 * (backbone + routers + changes.map(length).sum::<usize>()) as u64
+    }
+
     /// What it takes to store it in f32, beside what the pool's experts take.
     #[must_use]
     pub fn storage(&self, pool: &Pool) -> Storage {

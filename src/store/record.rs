@@ -28,7 +28,7 @@ pub struct NewRun {
     pub method_name: String,
     /// One line that tells this run from its neighbours: `task_arithmetic λ=0.4`.
     pub label: String,
-    /// Its knobs were moved with test results in sight.
+    /// Its knobs were moved after a test result of the method was seen.
     #[serde(default)]
     pub tuned_on_test: bool,
     /// The preset that reproduces the run.

@@ -32,7 +32,7 @@ pub struct Runs {
 
 /// Starts `job`: registers it and asks for it to be handed to the engine.
 ///
-/// `tuned_on_test` says that its parameters were moved while looking at test accuracy.
+/// `tuned_on_test` says that its parameters were moved after a test result of the method was seen.
 pub fn submit(model: &mut Model, job: Job, tuned_on_test: bool, fx: &mut Vec<Effect>) -> RunId {
     let run = model.next_run_id();
     let method = model.catalog.methods.iter().copied().find(|method| method.id == job.recipe.method);

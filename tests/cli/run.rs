@@ -298,4 +298,7 @@ fn corrupted_images_are_harder_and_say_so() {
     }
     let swept = json(&[&args[..], &["contrast:5", "--sweep", "scaling=0.1,0.3", "--json"]].concat());
     assert_eq!(swept["sweep"][1]["average"], rows[6]["average"], "one kind goes with a sweep");
+    assert_eq!(swept["fusebench"]["corruption"], "contrast:5");
+    let table = stdout(&[&args[..], &["contrast:5", "--sweep", "scaling=0.1,0.3"]].concat());
+    assert!(table.starts_with("Task arithmetic, 8 experts, test split, contrast 5"), "{table}");
 }

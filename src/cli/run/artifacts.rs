@@ -184,7 +184,9 @@ fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
         series.push(line(&task.task, false, &|outcome| outcome.report.tasks.get(at).map(|task| task.accuracy)));
     }
     let best = super::report::best(outcomes);
-    if let Some(reference) = best.and_then(|best| Reference::of(zoo, &best.report)) {
+    // Recorded scores are of images as they are.
+    let clean = best.filter(|best| best.report.corruption.is_none());
+    if let Some(reference) = clean.and_then(|best| Reference::of(zoo, &best.report)) {
         // Two points are enough for a level.
         let ends = [outcomes.first(), outcomes.last()].map(|outcome| outcome.and_then(|outcome| outcome.value));
         for (name, level) in [("base, average", reference.base), ("experts, average", reference.expert)] {
@@ -193,7 +195,7 @@ fn lines(plan: &Plan, zoo: &Zoo, outcomes: &[Outcome]) -> Lines {
         }
     }
     let mark = best.and_then(|best| Some(Mark { x: best.value?, y: best.report.average, label: "best".to_owned() }));
-    let split = best.map_or_else(String::new, |best| format!(", {} split", best.report.split));
+    let split = best.map_or_else(String::new, |best| format!(", {}", super::table::on(&best.report)));
     Lines {
         title: format!(
             "{}: accuracy over {name}{split}{}",

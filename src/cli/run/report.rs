@@ -26,7 +26,6 @@ pub fn single(zoo: &Zoo, outcome: &Outcome) -> Json {
     }
     json.insert("average".to_owned(), average_json(zoo, report));
     let mut about = about(zoo, outcome, std::slice::from_ref(outcome));
-    about["corruption"] = json!(report.corruption);
     about["seconds"] = json!({ "fuse": report.fuse_seconds, "evaluate": report.evaluate_seconds });
     about["memory"] = json!({ "fuse": report.fuse_memory });
     if let Some(mixture) = &report.mixture {
@@ -49,6 +48,7 @@ pub fn about(zoo: &Zoo, outcome: &Outcome, all: &[Outcome]) -> Json {
         "transductive": job.recipe.is_transductive(),
         "fitted": job.recipe.is_fitted_to(report.split),
         "split": report.split,
+        "corruption": report.corruption,
         "limit": job.limit,
         "complete": report.complete,
         "device": report.device,

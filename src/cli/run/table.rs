@@ -81,10 +81,10 @@ fn sweep_table(zoo: &Zoo, sweep: &Sweep, outcomes: &[Outcome]) -> String {
     }
     let method = fusion::find(&best.job.recipe.method).map_or(best.job.recipe.method.as_str(), |method| method.name);
     let mut text = format!(
-        "{method}{}, {} experts, {} split, {}\n\n{}\n",
+        "{method}{}, {} experts, {}, {}\n\n{}\n",
         mark(best),
         best.job.recipe.experts.len(),
-        best.report.split,
+        on(&best.report),
         best.report.device,
         columns.render()
     );

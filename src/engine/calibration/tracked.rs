@@ -14,8 +14,8 @@ use crate::tasks::objective::{entropy, fisher_surrogate, information, log_likeli
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 use rand_chacha::rand_core::RngCore;
 
 /// A network whose weights ask for slopes, in front of one task's examples.

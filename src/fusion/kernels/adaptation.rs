@@ -87,8 +87,11 @@ impl Hill for Coefficients<'_, '_> {
         Ok(Some(Slope { over: self.table.slope(slope, cx)?, information: self.table.information }))
     }
 
-    fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {
+    fn tell(&mut self, numbers: &[f64], done: usize, after_step: bool, cx: &mut Context<'_>) {
         self.table.values.copy_from_slice(numbers);
+        if !after_step {
+            self.table.losses.clear();
+        }
         let Stretch { before, steps, .. } = self.stretch;
         cx.tell(News::Adapted(self.table.news(before + done, before + steps)));
     }
@@ -104,7 +107,7 @@ pub(in crate::fusion) struct Table<'a> {
     columns: Vec<usize>,
     width: usize,
     /// The last losses, a task each.
-    losses: Vec<f64>,
+    pub losses: Vec<f64>,
     /// What the answers told of their images then.
     pub information: Option<f64>,
     pub mask: Option<Mask>,
@@ -301,6 +304,8 @@ mod tests {
             assert_eq!(plan, two_steps);
             assert!(heard.contains(&News::Settled { param: "steps", value: Int(2) }), "{heard:?}");
             assert!(heard.iter().any(|news| matches!(news, News::Warning(text) if text.contains("not finite"))));
+            let told = heard.iter().rev().find_map(|n| if let News::Adapted(a) = n { Some(a) } else { None }).unwrap();
+            assert_eq!(told.step, 2, "what is shown in the end is what was kept");
         }
         let error = run(id, &[], &Breaking { loss_at: 0, slope_at: 0 }, &never).unwrap_err().to_string();
         assert!(error.contains("before the first step"), "{error}");

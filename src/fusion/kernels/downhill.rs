@@ -10,13 +10,13 @@ pub(in crate::fusion) trait Way {
     /// What it takes to come back to where the way has led.
     type Place;
 
-    /// Looks at where the way has led after `done` steps, on the data of step `batch`.
+    /// Looks at where the way has led.
     ///
     /// # Errors
     /// What the data report; cancellation.
-    fn look(&mut self, done: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError>;
+    fn look(&mut self, at: At, cx: &mut Context<'_>) -> Result<Look, FusionError>;
 
-    /// Takes the step that the last look says, after `done` others.
+    /// Takes the step that the last look says, after `done` others, and says where that leads.
     ///
     /// # Errors
     /// Cancellation.
@@ -25,8 +25,19 @@ pub(in crate::fusion) trait Way {
     /// Where the way has led.
     fn place(&self) -> Self::Place;
 
-    /// Goes back to a place, for good.
-    fn return_to(&mut self, place: Self::Place);
+    /// Goes back to the place after `done` steps, for good, and says so.
+    fn return_to(&mut self, place: Self::Place, done: usize, cx: &mut Context<'_>);
+}
+
+/// When a look is taken.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fusion) struct At {
+    /// Steps taken.
+    pub done: usize,
+    /// The step whose data are looked at.
+    pub batch: usize,
+    /// No step is to follow.
+    pub ends: bool,
 }
 
 /// What there is to see.
@@ -59,14 +70,15 @@ pub(in crate::fusion) fn go(
         if ends && done == 0 {
             return Ok(0);
         }
-        let mut look = way.look(done, done, cx)?;
+        let at = At { done, batch: done, ends };
+        let mut look = way.look(at, cx)?;
         if watch.doubts(&look) {
             // One batch may be odd: another one decides.
-            look = way.look(done, done + 1, cx)?;
+            look = way.look(At { batch: done + 1, ..at }, cx)?;
             if watch.doubts(&look)
                 && let Some((_, kept, place)) = best
             {
-                way.return_to(place);
+                way.return_to(place, kept, cx);
                 warn(done, "made answers nearly the same for all images", kept, cx);
                 return Ok(kept);
             }
@@ -74,7 +86,7 @@ pub(in crate::fusion) fn go(
         match look {
             Look::Lost => {
                 let (kept, place) = before.ok_or_else(|| no_start(method))?;
-                way.return_to(place);
+                way.return_to(place, kept, cx);
                 warn(done, NOT_FINITE, kept, cx);
                 return Ok(kept);
             }
@@ -139,8 +151,8 @@ pub(in crate::fusion) trait Hill {
     /// What the data report; cancellation.
     fn slope(&mut self, numbers: &[f64], step: usize, cx: &mut Context<'_>) -> Result<Option<Slope>, FusionError>;
 
-    /// Says where the numbers stand after `done` steps.
-    fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>);
+    /// Says where the numbers stand after `done` steps: after a step, with the loss before it, or else without one.
+    fn tell(&mut self, numbers: &[f64], done: usize, after_step: bool, cx: &mut Context<'_>);
 }
 
 /// How a loss changes with a row of numbers.
@@ -180,8 +192,8 @@ struct Descent<'a, H, R> {
 impl<H: Hill, R: Fn(usize) -> f64> Way for Descent<'_, H, R> {
     type Place = Vec<f64>;
 
-    fn look(&mut self, _: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        let Some(Slope { over, information }) = self.hill.slope(self.numbers, batch, cx)? else {
+    fn look(&mut self, at: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let Some(Slope { over, information }) = self.hill.slope(self.numbers, at.batch, cx)? else {
             return Ok(Look::Lost);
         };
         self.slope = over;
@@ -192,7 +204,7 @@ impl<H: Hill, R: Fn(usize) -> f64> Way for Descent<'_, H, R> {
     fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
         self.adam.set_rate((self.rate)(done));
         self.adam.step(self.numbers, &self.slope);
-        self.hill.tell(self.numbers, done + 1, cx);
+        self.hill.tell(self.numbers, done + 1, true, cx);
         Ok(())
     }
 
@@ -200,8 +212,9 @@ impl<H: Hill, R: Fn(usize) -> f64> Way for Descent<'_, H, R> {
         self.numbers.clone()
     }
 
-    fn return_to(&mut self, place: Vec<f64>) {
+    fn return_to(&mut self, place: Vec<f64>, done: usize, cx: &mut Context<'_>) {
         *self.numbers = place;
+        self.hill.tell(self.numbers, done, false, cx);
     }
 }
 
@@ -228,8 +241,8 @@ mod tests {
     impl Way for Listed<'_> {
         type Place = usize;
 
-        fn look(&mut self, done: usize, batch: usize, _: &mut Context<'_>) -> Result<Look, FusionError> {
-            assert_eq!(done, self.place);
+        fn look(&mut self, At { done, batch, ends }: At, _: &mut Context<'_>) -> Result<Look, FusionError> {
+            assert_eq!((done, done + 1 == self.information.len()), (self.place, ends));
             let here = self.information[done];
             Ok(Look::Clear((here >= 0.0).then_some(if self.odd.contains(&batch) { 0.0 } else { here })))
         }
@@ -244,7 +257,8 @@ mod tests {
             self.place
         }
 
-        fn return_to(&mut self, place: usize) {
+        fn return_to(&mut self, place: usize, done: usize, _: &mut Context<'_>) {
+            assert_eq!(place, done);
             self.place = place;
         }
     }

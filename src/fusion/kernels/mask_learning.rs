@@ -2,7 +2,7 @@
 //! model's answers, alone or with AdaMerging's coefficients in mind.
 
 use super::adaptation::{Sharing, Stretch, Table};
-use super::downhill::{Look, Way, go, settle};
+use super::downhill::{At, Look, Way, go, settle};
 use super::logits::{Logits, Place};
 use super::mask::Mask;
 use crate::fusion::options::concrete::Params;
@@ -85,11 +85,20 @@ impl Learning<'_, '_> {
     }
 }
 
+impl Learning<'_, '_> {
+    /// Says what the mask leaves by now.
+    fn tell(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
+        self.table.show(&self.logits.expected(cx.cancel)?, cx)?;
+        cx.tell(News::Adapted(self.table.news(done, self.lesson.steps + self.lesson.rest)));
+        Ok(())
+    }
+}
+
 impl Way for Learning<'_, '_> {
     type Place = Place;
 
-    fn look(&mut self, _: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        let Some(gradient) = self.gradient(batch * self.lesson.batches(), cx)? else { return Ok(Look::Lost) };
+    fn look(&mut self, at: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let Some(gradient) = self.gradient(at.batch * self.lesson.batches(), cx)? else { return Ok(Look::Lost) };
         let finite = gradient.iter().flatten().all(|x| x.is_finite());
         self.gradient = gradient;
         Ok(if finite { Look::Clear(self.table.information) } else { Look::Stuck })
@@ -97,17 +106,18 @@ impl Way for Learning<'_, '_> {
 
     fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
         self.logits.descend(&std::mem::take(&mut self.gradient));
-        self.table.show(&self.logits.expected(cx.cancel)?, cx)?;
-        cx.tell(News::Adapted(self.table.news(done + 1, self.lesson.steps + self.lesson.rest)));
-        Ok(())
+        self.tell(done + 1, cx)
     }
 
     fn place(&self) -> Place {
         self.logits.place()
     }
 
-    fn return_to(&mut self, place: Place) {
+    fn return_to(&mut self, place: Place, done: usize, cx: &mut Context<'_>) {
         self.logits.return_to(place);
+        self.table.losses.clear();
+        // Cancelled meanwhile, it is not shown, and whoever cancelled does not look.
+        let _ = self.tell(done, cx);
     }
 }
 

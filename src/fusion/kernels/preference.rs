@@ -202,8 +202,11 @@ impl Hill for Scalarisation<'_, '_> {
         Ok(Some(Slope { over, information: found.information }))
     }
 
-    fn tell(&mut self, numbers: &[f64], done: usize, cx: &mut Context<'_>) {
+    fn tell(&mut self, numbers: &[f64], done: usize, after_step: bool, cx: &mut Context<'_>) {
         self.networks.set(numbers);
+        if !after_step {
+            self.losses.clear();
+        }
         let table = self.networks.table(self.shown);
         cx.tell(News::Adapted(self.space.news(&table, &self.losses, (done, self.training.steps), false)));
     }

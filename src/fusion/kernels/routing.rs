@@ -138,10 +138,13 @@ impl Hill for Routing<'_> {
         Ok(Some(Slope { over, information }))
     }
 
-    fn tell(&mut self, _: &[f64], step: usize, cx: &mut Context<'_>) {
-        let Some(found) = self.found.take() else { return };
-        let (steps, losses) = (self.params.steps, found.losses);
-        cx.tell(News::Adapted(Adapted { step, steps, losses, ..Adapted::default() }));
+    fn tell(&mut self, _: &[f64], step: usize, after_step: bool, cx: &mut Context<'_>) {
+        let steps = self.params.steps;
+        let Some(found) = self.found.take().filter(|_| after_step) else {
+            cx.tell(News::Adapted(Adapted { step, steps, ..Adapted::default() }));
+            return;
+        };
+        cx.tell(News::Adapted(Adapted { step, steps, losses: found.losses, ..Adapted::default() }));
         cx.tell(routed(self.body, &self.tasks, &found.weights));
     }
 }

@@ -1,4 +1,4 @@
-//! Schedule of so many steps each, of which the last may have fewer: any step is an end that comes out again.
+//! Rounds of so many steps each, of which the last may have fewer: any step is an end that comes out again.
 
 use crate::fusion::{Context, News};
 use crate::params::Value;

@@ -1,6 +1,6 @@
 //! Frank-Wolfe merging, hard (Chen et al. 2025): small steps towards the one expert that the loss falls towards most.
 
-use crate::fusion::kernels::downhill::{Look, Way, go, settle};
+use crate::fusion::kernels::downhill::{At, Look, Way, go, settle};
 use crate::fusion::kernels::frank_wolfe::{Corner, corners, cosines, cross_entropy, least};
 use crate::fusion::kernels::space::{Space, Table};
 use crate::fusion::{
@@ -66,11 +66,18 @@ struct Walk<'a> {
     found: Option<Entropy>,
 }
 
+impl Walk<'_> {
+    fn tell(&self, losses: &[f64], done: usize, cx: &mut Context<'_>) {
+        let news = self.space.news(&self.table, losses, (done, self.params.rounds), !self.layers);
+        cx.tell(News::Adapted(news));
+    }
+}
+
 impl Way for Walk<'_> {
     type Place = Table;
 
-    fn look(&mut self, _: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        self.found = cross_entropy(self.space, &self.table, self.data, &self.space.tasks(), batch, cx)?;
+    fn look(&mut self, at: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        self.found = cross_entropy(self.space, &self.table, self.data, &self.space.tasks(), at.batch, cx)?;
         Ok(self.found.as_ref().map_or(Look::Lost, |found| Look::Clear(found.information)))
     }
 
@@ -85,8 +92,7 @@ impl Way for Walk<'_> {
                 row[tensor] += size * (to[tensor] - row[tensor]);
             }
         }
-        let news = self.space.news(&self.table, &found.losses, (done + 1, self.params.rounds), !self.layers);
-        cx.tell(News::Adapted(news));
+        self.tell(&found.losses, done + 1, cx);
         Ok(())
     }
 
@@ -94,8 +100,9 @@ impl Way for Walk<'_> {
         self.table.clone()
     }
 
-    fn return_to(&mut self, place: Table) {
+    fn return_to(&mut self, place: Table, done: usize, cx: &mut Context<'_>) {
         self.table = place;
+        self.tell(&[], done, cx);
     }
 }
 

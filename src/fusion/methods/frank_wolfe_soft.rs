@@ -1,7 +1,7 @@
 //! Frank-Wolfe merging, soft (Chen et al. 2025): towards several experts at once, by as much as makes answers sure.
 
 use crate::fusion::kernels::descent::{Descent, Directions, Seen, Walk};
-use crate::fusion::kernels::downhill::{Look, Way, go};
+use crate::fusion::kernels::downhill::{At, Look, Way, go};
 use crate::fusion::kernels::frank_wolfe::{cross_entropy, least};
 use crate::fusion::kernels::schedule::Schedule;
 use crate::fusion::kernels::space::{Space, Table};
@@ -12,7 +12,7 @@ use crate::params::{ParamSet, float, int, seed};
 use std::collections::BTreeSet;
 
 crate::params! {
-    /// Schedule; each chooses experts anew and adapts how far to go towards them.
+    /// Rounds; each chooses experts anew and adapts how far to go towards them.
     rounds: usize = int(5, 0, 100, 1).at_least(0.0).up_to(1e6).costly();
     /// Steps of Adam in a round; each looks at one batch of every task.
     steps: usize = int(20, 1, 1000, 10).at_least(1.0).up_to(1e6).costly();
@@ -82,11 +82,18 @@ impl Round<'_> {
     }
 }
 
+impl Round<'_> {
+    fn tell(&self, done: usize, cx: &mut Context<'_>) {
+        let news = self.descent.space.news(&self.walk.table, &self.losses, (done, self.way.total()), false);
+        cx.tell(News::Adapted(news));
+    }
+}
+
 impl Way for Round<'_> {
     type Place = Table;
 
-    fn look(&mut self, done: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        let begins = self.way.is_start(done) && done < self.way.total() && batch == done;
+    fn look(&mut self, At { done, batch, ends }: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let begins = self.way.is_start(done) && !ends && batch == done;
         if begins && !self.turn(done / self.way.steps, cx)? {
             return Ok(Look::Lost);
         }
@@ -99,8 +106,7 @@ impl Way for Round<'_> {
 
     fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
         self.descent.step(&mut self.walk);
-        let at = (done + 1, self.way.total());
-        cx.tell(News::Adapted(self.descent.space.news(&self.walk.table, &self.losses, at, false)));
+        self.tell(done + 1, cx);
         Ok(())
     }
 
@@ -108,8 +114,10 @@ impl Way for Round<'_> {
         self.walk.table.clone()
     }
 
-    fn return_to(&mut self, place: Table) {
+    fn return_to(&mut self, place: Table, done: usize, cx: &mut Context<'_>) {
         self.walk.table = place;
+        self.losses.clear();
+        self.tell(done, cx);
     }
 }
 

@@ -4,8 +4,8 @@
 //! that is kept beside AdaMerging's memory, where `FusionBench` keeps as many models as nodes. The result is linear in the
 //! task vectors.
 
-use crate::fusion::kernels::descent::{Descent, Directions, Seen, Walk};
-use crate::fusion::kernels::downhill::{Look, Way, go};
+use crate::fusion::kernels::descent::{Descent, Directions, Walk};
+use crate::fusion::kernels::downhill::{At, Look, Way, go};
 use crate::fusion::kernels::schedule::Schedule;
 use crate::fusion::kernels::space::{Space, Table};
 use crate::fusion::{Context, Draw, Examples, Family, Fused, FusionError, Method, Needs, News, Pool, Shown};
@@ -17,7 +17,7 @@ crate::params! {
     topology: String = choice("ring", &["ring", "rotate"]).costly();
     /// How many of the next a node hears, with `topology = "rotate"`.
     next: usize = int(1, 1, 32, 1).at_least(1.0).costly();
-    /// Schedule; in each all nodes merge what they hear, and then all have something new.
+    /// Rounds; in each all nodes merge what they hear, and then all have something new.
     rounds: usize = int(4, 0, 100, 1).at_least(0.0).up_to(1e6).costly();
     /// Steps of Adam that every node takes in a round.
     steps: usize = int(10, 1, 1000, 10).at_least(1.0).up_to(1e6).costly();
@@ -99,50 +99,62 @@ impl Gossip<'_> {
         (self.known, self.walks) = (known.collect(), (0..nodes).map(walk).collect());
     }
 
-    /// What nodes' answers tell of images, and whether their slopes are numbers; nothing if a loss is none.
-    fn look_around(&mut self, batch: usize, cx: &mut Context<'_>) -> Result<Option<Look>, FusionError> {
+    /// All nodes look at where they are; whether their slopes are numbers, or nothing if a loss is none.
+    fn look_around(&mut self, batch: usize, cx: &mut Context<'_>) -> Result<Option<bool>, FusionError> {
         let names = self.descent.space.tasks();
         let mut losses = vec![(0.0, 0); names.len()];
-        let (mut told, mut clear) = (Some(0.0), true);
+        let mut clear = true;
         for (walk, known) in self.walks.iter_mut().zip(&self.known) {
             let tasks: Vec<usize> =
                 if self.params.reachable { known.iter().copied().collect() } else { (0..names.len()).collect() };
             let of: Vec<&str> = tasks.iter().map(|&task| names[task]).collect();
             let Some(seen) = self.descent.look(walk, &of, batch, cx)? else { return Ok(None) };
-            let Seen { losses: found, information, clear: here } = seen;
-            for (task, loss) in tasks.into_iter().zip(found) {
+            for (task, loss) in tasks.into_iter().zip(seen.losses) {
                 losses[task] = (losses[task].0 + loss, losses[task].1 + 1);
             }
-            told = told.zip(information).map(|(sum, told)| sum + told);
-            clear &= here;
+            clear &= seen.clear;
         }
         self.losses = losses.iter().map(|(sum, count)| sum / f64::from(*count)).collect();
-        let mean = told.map(|sum| sum / self.walks.len() as f64);
-        Ok(Some(if clear { Look::Clear(mean) } else { Look::Stuck }))
+        Ok(Some(clear))
+    }
+
+    fn tell(&self, done: usize, cx: &mut Context<'_>) {
+        let (space, at) = (self.descent.space, (done, self.way.total()));
+        cx.tell(News::Adapted(space.news(&mean(&self.models), &self.losses, at, false)));
     }
 }
 
+/// What answers tell of images is asked where a round begins, and at the end: of the mean of all nodes, which is what comes
+/// out, and not of what they merge then.
 impl Way for Gossip<'_> {
     type Place = Vec<Table>;
 
-    fn look(&mut self, done: usize, batch: usize, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        if done == self.way.total() {
-            // Nobody goes on: it is the mean that counts.
+    fn look(&mut self, At { done, batch, ends }: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
+        let mut information = None;
+        if ends || self.way.is_start(done) {
             let tasks = self.descent.space.tasks();
-            let found = self.descent.entropy(&mean(&self.models), &tasks, batch, cx)?;
-            return Ok(found.map_or(Look::Lost, |_| Look::Clear(None)));
+            let Some(found) = self.descent.entropy(&mean(&self.models), &tasks, batch, cx)? else {
+                return Ok(Look::Lost);
+            };
+            information = found.information;
+        }
+        if ends {
+            return Ok(Look::Clear(information));
         }
         if self.way.is_start(done) && batch == done {
             self.hear();
         }
-        Ok(self.look_around(batch, cx)?.unwrap_or(Look::Lost))
+        Ok(match self.look_around(batch, cx)? {
+            None => Look::Lost,
+            Some(false) => Look::Stuck,
+            Some(true) => Look::Clear(information),
+        })
     }
 
     fn step(&mut self, done: usize, cx: &mut Context<'_>) -> Result<(), FusionError> {
         self.walks.iter_mut().for_each(|walk| self.descent.step(walk));
         self.models = self.walks.iter().map(|walk| walk.table.clone()).collect();
-        let (space, at) = (self.descent.space, (done + 1, self.way.total()));
-        cx.tell(News::Adapted(space.news(&mean(&self.models), &self.losses, at, false)));
+        self.tell(done + 1, cx);
         Ok(())
     }
 
@@ -150,8 +162,10 @@ impl Way for Gossip<'_> {
         self.models.clone()
     }
 
-    fn return_to(&mut self, place: Vec<Table>) {
+    fn return_to(&mut self, place: Vec<Table>, done: usize, cx: &mut Context<'_>) {
         self.models = place;
+        self.losses.clear();
+        self.tell(done, cx);
     }
 }
 
@@ -223,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_and_enough_keep_the_last_whole_round() {
-        let run = |data: &Breaking, enough: &Cancel, rounds: i64| {
-            let given = [("rounds", Int(rounds)), ("steps", Int(3))];
+    fn what_breaks_and_enough_keep_the_last_good_step() {
+        let run = |data: &Breaking, enough: &Cancel, rounds: i64, last: i64| {
+            let given = [("rounds", Int(rounds)), ("steps", Int(3)), ("last", Int(last))];
             let (cancel, mut silent, mut heard) = (Cancel::default(), |_, _| {}, Vec::new());
             let mut listener = |news| heard.push(news);
             let mut cx =
@@ -237,13 +251,16 @@ mod tests {
         };
         let (never, enough) = (Cancel::default(), Cancel::default());
         enough.cancel();
-        let (one, _) = run(&SOUND, &never, 1);
-        let (kept, heard) = run(&Breaking { loss_at: 4, slope_at: usize::MAX }, &never, 5);
-        assert_eq!(kept, one);
-        assert!(heard.contains(&News::Settled { param: "rounds", value: Int(1) }));
-        assert!(heard.iter().any(|news| matches!(news, News::Warning(text) if text.contains("not finite"))));
-        let (kept, heard) = run(&SOUND, &enough, 5);
-        assert_eq!(kept, run(&SOUND, &never, 0).0);
+        for (breaks, rounds, last) in [(4, 1, 0), (5, 2, 1), (6, 2, 2), (7, 2, 0)] {
+            let (kept, heard) = run(&Breaking { loss_at: breaks, slope_at: usize::MAX }, &never, 5, 0);
+            assert_eq!(kept, run(&SOUND, &never, rounds, last).0, "{breaks}");
+            for (param, value) in [("rounds", rounds), ("last", last)] {
+                assert!(heard.contains(&News::Settled { param, value: Int(value) }), "{breaks}: {heard:?}");
+            }
+            assert!(heard.iter().any(|news| matches!(news, News::Warning(text) if text.contains("not finite"))));
+        }
+        let (kept, heard) = run(&SOUND, &enough, 5, 0);
+        assert_eq!(kept, run(&SOUND, &never, 0, 0).0);
         assert!(heard.contains(&News::Settled { param: "rounds", value: Int(0) }));
         assert!(!heard.iter().any(|news| matches!(news, News::Warning(_))));
     }

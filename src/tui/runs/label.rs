@@ -5,7 +5,7 @@ use crate::fusion::Method;
 use crate::params::{Kind, Spec, Value};
 use crate::tasks::Data;
 
-/// What marks results whose parameters were moved while looking at test accuracy.
+/// What marks results whose parameters were moved after a test result of the method was seen.
 pub const TUNED_ON_TEST: &str = "tuned on test";
 
 /// The same in one column, with and without more than ASCII.

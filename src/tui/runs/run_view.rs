@@ -120,7 +120,7 @@ pub struct RunView {
     pub job: Job,
     /// One line that tells it from its neighbours: `task_arithmetic λ=0.4`.
     pub label: String,
-    /// Its parameters were moved while looking at test accuracy.
+    /// Its parameters were moved after a test result of the method was seen.
     pub tuned_on_test: bool,
     pub state: RunState,
     /// Empty until the run has started.

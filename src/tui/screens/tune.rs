@@ -29,6 +29,7 @@ use crate::tui::catalog::Catalog;
 use crate::tui::effect::Effect;
 use crate::tui::hit::Hit;
 use crate::tui::model::Model;
+use actions::is_costly;
 use board::Board;
 use form::{Link, Row};
 use setting::{Edits, Setting};
@@ -169,12 +170,13 @@ impl State {
         state
     }
 
-    /// What the numbers on screen are of, where that is not what is dialled in: the change waits, or another method has no
-    /// numbers yet.
+    /// What the numbers on screen are of, where that is not what is dialled in: the change waits, or it is one that takes a
+    /// while and has no numbers yet. (Others have theirs at once.)
     fn before_change(&self) -> Option<&Setting> {
         let shown = self.shown.as_ref()?;
         let scored = self.board.slots.iter().any(|slot| slot.score.is_some());
-        (scored && (self.waits || shown.method.id != self.setting.method.id)).then_some(shown)
+        let slow = shown.method.id != self.setting.method.id || is_costly(shown, &self.setting);
+        (scored && (self.waits || slow)).then_some(shown)
     }
 
     fn rows(&self) -> Vec<Row> {

@@ -142,7 +142,7 @@ pub fn reload(model: &mut Model, run: &NewRun, fx: &mut Vec<Effect>) {
         Preset::parse(&run.recipe_toml, "stored recipe").map_err(|error| error.to_string()).and_then(|preset| {
             let experts = preset.experts().unwrap_or_else(|| model.catalog.experts.clone());
             let recipe = Recipe { method: preset.method().id.to_owned(), params: preset.params().clone(), experts };
-            tune::load(model, &recipe, run.tuned_on_test, fx)
+            tune::load(model, &recipe, (run.tuned_on_test, run.split.starts_with("test")), fx)
         });
     match taken {
         Ok(()) => screens::open(model, Screen::Tune, fx),

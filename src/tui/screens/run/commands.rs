@@ -1,6 +1,7 @@
 //! The screen's part of the command table.
 
 use super::{cancel, shown, step};
+use crate::tasks::Split;
 use crate::tui::command::{ALWAYS, Command, Scope};
 use crate::tui::effect::{Effect, Export};
 use crate::tui::model::{Model, Screen};
@@ -158,8 +159,8 @@ fn finished(model: &Model) -> Result<(), &'static str> {
 
 fn to_tune(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some((_, run)) = shown(model) else { return };
-    let (recipe, tuned_on_test) = (run.job.recipe.clone(), run.tuned_on_test);
-    match tune::load(model, &recipe, tuned_on_test, fx) {
+    let (recipe, on_test) = (run.job.recipe.clone(), run.job.split == Split::Test && run.seen().0 > 0);
+    match tune::load(model, &recipe, (run.tuned_on_test, on_test), fx) {
         Ok(()) => screens::open(model, Screen::Tune, fx),
         Err(reason) => model.say(reason, true),
     }

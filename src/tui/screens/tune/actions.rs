@@ -54,7 +54,8 @@ fn is_default(setting: &Setting, experts: &[String]) -> bool {
     defaults.params == setting.params && defaults.experts == setting.experts
 }
 
-fn is_costly(before: &Setting, after: &Setting) -> bool {
+/// Whether the change is one of those that wait for Enter, of one method.
+pub fn is_costly(before: &Setting, after: &Setting) -> bool {
     let differs = |spec: &&Spec| before.params.get(spec.name) != after.params.get(spec.name);
     after.method.specs.iter().filter(differs).any(|spec| spec.cost == Cost::Costly)
 }
@@ -537,9 +538,8 @@ pub fn export(model: &mut Model, weights: bool, fx: &mut Vec<Effect>) {
         model.say(format!("no weights of {}: it is no single model; `e` exports the recipe", method.name), true);
         return;
     }
-    let known = model.tune.shown.as_ref() == Some(&model.tune.setting);
-    if weights && !known && method.needs.data != Examples::None {
-        model.say("writing weights: what the method learns is learned once more, which takes as long again", false);
+    if weights && method.needs.data != Examples::None {
+        model.say("writing weights: what is no longer at hand of what was learned is learned again", false);
     }
     let job = jobs::job(model, &model.tune.setting, JobKind::Run, Data::default(), None);
     fx.push(Effect::Export(if weights { Export::Checkpoint(job) } else { Export::Recipe(job) }));

@@ -70,8 +70,10 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
     let Some(id) = event.run() else { return };
     let Some(run) = model.runs.get(id) else { return };
     let tune = &mut model.tune;
+    // A run in the background is seen when it is done: then its average is said, whatever screen is shown.
+    let seen = if run.job.kind == JobKind::Run { run.state == RunState::Done } else { run.seen().0 > 0 };
     if run.job.split == Split::Test
-        && run.seen().0 > 0
+        && seen
         && let Ok(method) = find(&run.job.recipe.method)
     {
         tune.seen_on_test.insert(method.id);

@@ -50,15 +50,24 @@ pub fn restore(model: &mut Model, json: &str, fx: &mut Vec<Effect>) {
 }
 
 /// Puts a recipe on the screen, as an edit that can be undone; used when a run is to be taken up again, which stays tuned on
-/// test if it was.
+/// test if it was. `on_test`: its result on test has been seen.
 ///
 /// # Errors
 /// When the method or its experts are not at hand.
-pub fn load(model: &mut Model, recipe: &Recipe, tuned_on_test: bool, fx: &mut Vec<Effect>) -> Result<(), String> {
+pub fn load(
+    model: &mut Model,
+    recipe: &Recipe,
+    (tuned_on_test, on_test): (bool, bool),
+    fx: &mut Vec<Effect>,
+) -> Result<(), String> {
     let Some(setting) = setting_of(model, recipe, tuned_on_test) else {
         return Err(format!("`{}` cannot be used with the models at hand", recipe.method));
     };
+    let id = setting.method.id;
     super::actions::change_to(model, setting, super::setting::Key::Single, fx);
+    if on_test {
+        model.tune.seen_on_test.insert(id);
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub struct Setting {
     pub params: ParamSet,
     /// Names of the chosen experts, in pool order.
     pub experts: Vec<String>,
-    /// A parameter was moved while test accuracy was in sight.
+    /// A parameter was moved after a test result of the method was seen.
     pub tuned_on_test: bool,
 }
 

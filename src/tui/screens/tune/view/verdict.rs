@@ -42,7 +42,8 @@ fn differences(model: &Model) -> Option<Differences<'_>> {
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     if let Some(shown) = model.tune.before_change() {
-        let text = format!("These are of {}, {}", shown.method.name, label(shown));
+        let (name, label) = (shown.method.name, label(shown));
+        let text = if label == name { format!("These are of {name}") } else { format!("These are of {name}, {label}") };
         for (y, text) in wrap(&text, usize::from(area.width)).iter().take(usize::from(area.height)).enumerate() {
             line(cx, row(area, y as u16), text, theme.dim);
         }
