@@ -113,6 +113,27 @@ fn what_was_learned_can_be_seen_where_there_is_no_room_for_it() {
 }
 
 #[test]
+fn what_the_method_warns_of_stands_before_the_comparison() {
+    let mut model = started(80, 21);
+    let run = learning(&mut model, "adamerging_layer_wise", &["layer 0"], false);
+    let mut fx = Vec::new();
+    let text = "step 3 made answers nearly the same for all images; kept what step 1 gave. Smaller steps help";
+    hear(&mut model, &Event::Log { run, level: "warn".into(), text: text.into() }, &mut fx);
+    let job = model.runs.get(run).unwrap().job.clone();
+    finish(&mut model, run, &job, &mut fx);
+    let text = shot(&model).text();
+    let at = |words: &str| text.lines().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{text}"));
+    assert!(at("step 3 made answers") < at("i: what was learned"));
+    let mut large = started(120, 44);
+    let run = learning(&mut large, "adamerging_layer_wise", &["layer 0"], false);
+    hear(&mut large, &Event::Log { run, level: "warn".into(), text: "steps were too large".into() }, &mut fx);
+    let job = large.runs.get(run).unwrap().job.clone();
+    finish(&mut large, run, &job, &mut fx);
+    let text = draw(120, 44, |area, cx| view(&large, area, cx)).text();
+    assert!(text.contains("steps were too large") && text.contains("better for"), "{text}");
+}
+
+#[test]
 fn what_a_mask_lies_on_does_not_become_sliders() {
     let mut model = started(120, 44);
     let blocks: Vec<String> = model.catalog.groups.clone();
