@@ -122,8 +122,9 @@ fn no_start(method: &Method) -> FusionError {
     FusionError::Unusable { method: method.name, reason }
 }
 
-/// Whether answers still tell images apart. Seen on the zoo: what works gains information, by up to a half; what has gone
-/// wrong has lost more than half of it within a step or two, while the entropy may well go on falling.
+/// Whether answers still tell images apart. Seen on the zoo: what works gains information, by up to a half; what ends near
+/// chance loses more than half of it, mostly within a step or two, while the entropy may well go on falling. What merely gets
+/// worse than it was is not told by it.
 #[derive(Default)]
 struct Watch {
     /// Before the first step.
