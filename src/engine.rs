@@ -20,6 +20,7 @@ mod lanes;
 mod learned;
 mod memory;
 pub mod merge;
+mod news;
 mod order;
 mod plan;
 mod predictor;

@@ -2,8 +2,9 @@
 
 use super::calibration::{Asking, Question, Statistics};
 use super::execution::Bench;
-use super::learned::{Cost, Lesson, Said, events};
+use super::learned::{Cost, Lesson};
 use super::memory::Peak;
+use super::news::{Said, events};
 use super::{EngineError, Event, Plan, RunId};
 use crate::cancel::Cancel;
 use crate::fusion::{Context, Fused, FusionError, News};

@@ -1,7 +1,7 @@
 //! What the routers of a mixture say, and how they would have to say it to make answers surer.
 
 use super::Source;
-use super::answers::answers;
+use super::answers::{answers, telling};
 use super::compute::{number, values};
 use super::source::input;
 use super::two_way::Passages;
@@ -9,7 +9,7 @@ use super::work::{Batch, Routed};
 use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::models::clip_vit::{HostMixture, MixedClipVit};
-use crate::tasks::objective::{entropy, information};
+use crate::tasks::objective::entropy;
 use crate::zoo::Head;
 use burn::tensor::Tensor;
 
@@ -25,9 +25,9 @@ pub(super) fn routed(tower: &MixedClipVit, pixels: Tensor<4>, head: Option<&Head
     let weights = values(routed.weights.detach())?;
     let seen = routed.seen.into_iter().map(|seen| seen.map_or(Ok(Vec::new()), |seen| values(seen.mean_dim(0))));
     let seen = seen.collect::<Result<_, _>>()?;
-    let logits = answers(routed.features, head);
-    let information = number(information(logits.clone().detach()))?;
-    let loss = entropy(logits);
+    let mut told = None;
+    let loss = telling(&mut told, entropy)(answers(routed.features, head))?;
+    let information = told.map_or(Ok(0.0), number)?;
     let slopes = tower.router_gradients(&loss.backward())?;
     Ok(Routed { loss: number(loss)?, information, slopes, weights, seen, images })
 }
@@ -52,11 +52,7 @@ pub(super) fn routed_on_host(
     let seen = tower.seen(passages.all());
     let mut slopes = tower.zero();
     let mut told = None;
-    let of = |logits: Tensor<2>| {
-        told = Some(information(logits.clone().detach()));
-        Ok(entropy(logits))
-    };
-    let loss = number(passages.back(source.head(&batch.task)?, of, &mut slopes)?)?;
+    let loss = passages.back(source.head(&batch.task)?, telling(&mut told, entropy), &mut slopes)?;
     let information = told.map_or(Ok(0.0), number)?;
-    Ok(Routed { loss, information, slopes, weights, seen, images })
+    Ok(Routed { loss: number(loss)?, information, slopes, weights, seen, images })
 }

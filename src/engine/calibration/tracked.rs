@@ -1,7 +1,7 @@
 //! Slopes of a network's answers over its weights.
 
 use super::Source;
-use super::answers::answers;
+use super::answers::{answers, telling};
 use super::compute::{number, pixels, values};
 use super::spare::Spare;
 use super::two_way::Passages;
@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::engine::EngineError;
 use crate::fusion::{FusionError, Slopes, seeded};
 use crate::models::clip_vit::{ClipVit, TracedClipVit};
-use crate::tasks::objective::{entropy, fisher_surrogate, information, log_likelihood};
+use crate::tasks::objective::{entropy, fisher_surrogate, log_likelihood};
 use crate::weights::{Data, StateDict};
 use crate::zoo::Head;
 use burn::module::Module;
@@ -101,17 +101,12 @@ impl<'a> Tracked<'a> {
         let indices = &self.batch.indices;
         let mut told = None;
         let (loss, slope) = match of {
-            Of::Entropy => self.follow(indices, |logits| {
-                told = Some(information(logits.clone().detach()));
-                Ok(entropy(logits))
-            })?,
+            Of::Entropy => self.follow(indices, telling(&mut told, entropy))?,
             Of::CrossEntropy => {
                 let labels = self.labels(indices)?;
                 let share = -1.0 / indices.len().max(1) as f32;
-                self.follow(indices, |logits| {
-                    told = Some(information(logits.clone().detach()));
-                    Ok(log_likelihood(logits, &labels).mul_scalar(share))
-                })?
+                let loss = |logits| log_likelihood(logits, &labels).mul_scalar(share);
+                self.follow(indices, telling(&mut told, loss))?
             }
             Of::Examples { what, seed } => (0.0, self.measure(what, seed)?),
         };

@@ -176,13 +176,13 @@ pub(in crate::fusion) fn descend(
     cx: &mut Context<'_>,
 ) -> Result<usize, FusionError> {
     let adam = Adam::new(0.0, numbers.len());
-    let mut descent = Descent { hill, numbers, slope: Vec::new(), adam, rate };
+    let mut descent = AdamDescent { hill, numbers, slope: Vec::new(), adam, rate };
     let settled = go(method, steps, &mut descent, cx)?;
     settle("steps", settled, steps, cx);
     Ok(settled)
 }
 
-struct Descent<'a, H, R> {
+struct AdamDescent<'a, H, R> {
     hill: &'a mut H,
     numbers: &'a mut Vec<f64>,
     slope: Vec<f64>,
@@ -190,7 +190,7 @@ struct Descent<'a, H, R> {
     rate: R,
 }
 
-impl<H: Hill, R: Fn(usize) -> f64> Way for Descent<'_, H, R> {
+impl<H: Hill, R: Fn(usize) -> f64> Way for AdamDescent<'_, H, R> {
     type Place = Vec<f64>;
 
     fn look(&mut self, at: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {

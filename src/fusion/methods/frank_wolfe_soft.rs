@@ -48,21 +48,21 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let data = METHOD.data(cx)?;
     let draw = |batch| Draw { shown: Shown::Validation, samples: usize::MAX, batch, seed: params.seed };
     let space = Space::new(pool, false, cx)?;
-    let way = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
-    cx.phase("adapt", way.total(), "steps");
+    let schedule = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
+    cx.phase("adapt", schedule.total(), "steps");
     // FusionBench begins every round at 1e-8, which is where it is; the first round's 0.3 is where the way begins.
     let descent = Descent { space: &space, data, draw: draw(params.batch), rate: params.rate, init: 0.0 };
     let nowhere = Directions { along: Vec::new(), offset: space.uniform(params.init) };
     let walk = descent.begin(nowhere);
-    let mut rounds = Round { way, choice: draw(params.samples), walk, losses: Vec::new(), descent };
-    let done = go(&METHOD, way.total(), &mut rounds, cx)?;
-    way.settle(done, cx);
+    let mut rounds = Round { schedule, choice: draw(params.samples), walk, losses: Vec::new(), descent };
+    let done = go(&METHOD, schedule.total(), &mut rounds, cx)?;
+    schedule.settle(done, cx);
     Ok(Fused::Linear(space.plan(&rounds.walk.table)))
 }
 
 /// The round that is going on.
 struct Round<'a> {
-    way: Schedule,
+    schedule: Schedule,
     descent: Descent<'a>,
     /// What experts are chosen by.
     choice: Draw,
@@ -80,11 +80,9 @@ impl Round<'_> {
         self.walk = self.descent.begin(Directions { along, offset: table.clone() });
         Ok(true)
     }
-}
 
-impl Round<'_> {
     fn tell(&self, done: usize, cx: &mut Context<'_>) {
-        let news = self.descent.space.news(&self.walk.table, &self.losses, (done, self.way.total()), false);
+        let news = self.descent.space.news(&self.walk.table, &self.losses, (done, self.schedule.total()), false);
         cx.tell(News::Adapted(news));
     }
 }
@@ -93,8 +91,8 @@ impl Way for Round<'_> {
     type Place = Table;
 
     fn look(&mut self, At { done, batch, ends }: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
-        let begins = self.way.is_start(done) && !ends && batch == done;
-        if begins && !self.turn(done / self.way.steps, cx)? {
+        let begins = self.schedule.is_start(done) && !ends && batch == done;
+        if begins && !self.turn(done / self.schedule.steps, cx)? {
             return Ok(Look::Lost);
         }
         let tasks = self.descent.space.tasks();

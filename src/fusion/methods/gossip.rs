@@ -59,22 +59,22 @@ fn fuse(set: &ParamSet, pool: &Pool, cx: &mut Context<'_>) -> Result<Fused, Fusi
     let shown = Shown::named(&params.data);
     let draw = Draw { shown, samples: params.samples, batch: params.batch, seed: params.seed };
     let space = Space::new(pool, false, cx)?;
-    let way = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
+    let schedule = Schedule { rounds: params.rounds, steps: params.steps, last: params.last };
     let descent = Descent { space: &space, data, draw, rate: params.rate, init: params.init };
     let nodes = space.experts();
     let models: Vec<Table> = (0..nodes).map(|node| own(&space, node)).collect();
     let known = (0..nodes).map(|node| BTreeSet::from([node])).collect();
-    cx.phase("adapt", way.total(), "steps");
-    let mut gossip = Gossip { params, way, descent, models, walks: Vec::new(), known, losses: Vec::new() };
-    let done = go(&METHOD, way.total(), &mut gossip, cx)?;
-    way.settle(done, cx);
+    cx.phase("adapt", schedule.total(), "steps");
+    let mut gossip = Gossip { params, schedule, descent, models, walks: Vec::new(), known, losses: Vec::new() };
+    let done = go(&METHOD, schedule.total(), &mut gossip, cx)?;
+    schedule.settle(done, cx);
     Ok(Fused::Linear(space.plan(&mean(&gossip.models))))
 }
 
 /// All nodes, side by side.
 struct Gossip<'a> {
     params: Params,
-    way: Schedule,
+    schedule: Schedule,
     descent: Descent<'a>,
     /// What each node has.
     models: Vec<Table>,
@@ -119,7 +119,7 @@ impl Gossip<'_> {
     }
 
     fn tell(&self, done: usize, cx: &mut Context<'_>) {
-        let (space, at) = (self.descent.space, (done, self.way.total()));
+        let (space, at) = (self.descent.space, (done, self.schedule.total()));
         cx.tell(News::Adapted(space.news(&mean(&self.models), &self.losses, at, false)));
     }
 }
@@ -131,7 +131,7 @@ impl Way for Gossip<'_> {
 
     fn look(&mut self, At { done, batch, ends }: At, cx: &mut Context<'_>) -> Result<Look, FusionError> {
         let mut information = None;
-        if ends || self.way.is_start(done) {
+        if ends || self.schedule.is_start(done) {
             let tasks = self.descent.space.tasks();
             let Some(found) = self.descent.entropy(&mean(&self.models), &tasks, batch, cx)? else {
                 return Ok(Look::Lost);
@@ -141,7 +141,7 @@ impl Way for Gossip<'_> {
         if ends {
             return Ok(Look::Clear(information));
         }
-        if self.way.is_start(done) && batch == done {
+        if self.schedule.is_start(done) && batch == done {
             self.hear();
         }
         Ok(match self.look_around(batch, cx)? {

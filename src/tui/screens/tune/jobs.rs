@@ -89,7 +89,7 @@ pub fn heard(model: &mut Model, event: &Event, fx: &mut Vec<Effect>) {
             }
         }
         tune.board.take(run);
-        if run.seen().0 > 0 {
+        if run.seen().0 > 0 && tune.shown != tune.asked {
             tune.shown.clone_from(&tune.asked);
         }
         if tune.waits {

@@ -19,7 +19,7 @@ struct Differences<'a> {
 
 /// The last thing that the method behind the numbers on screen warned of.
 fn warning(model: &Model) -> Option<&str> {
-    let run = model.tune.current.and_then(|id| model.runs.get(id)).filter(|_| model.tune.before_change().is_none())?;
+    let run = model.tune.current.and_then(|id| model.runs.get(id))?;
     run.log.iter().rfind(|line| line.level == "warn").map(|line| line.text.as_str())
 }
 
@@ -47,12 +47,6 @@ fn differences(model: &Model) -> Option<Differences<'_>> {
 /// Draws up to three lines: what has to be known of the result, if anything, then how it compares.
 pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
     let theme = cx.theme;
-    let warning = warning(model).map_or_else(Vec::new, |text| wrap(text, usize::from(area.width)));
-    for (y, text) in warning.iter().take(usize::from(area.height)).enumerate() {
-        line(cx, row(area, y as u16), text, theme.warn);
-    }
-    let used = (warning.len() as u16).min(area.height);
-    let area = Rect { y: area.y + used, height: area.height - used, ..area };
     if let Some(shown) = model.tune.before_change() {
         let (name, label) = (shown.method.name, label(shown));
         let text = if label == name { format!("These are of {name}") } else { format!("These are of {name}, {label}") };
@@ -61,6 +55,12 @@ pub fn view(model: &Model, area: Rect, cx: &mut Cx<'_>) {
         }
         return;
     }
+    let warning = warning(model).map_or_else(Vec::new, |text| wrap(text, usize::from(area.width)));
+    for (y, text) in warning.iter().take(usize::from(area.height)).enumerate() {
+        line(cx, row(area, y as u16), text, theme.warn);
+    }
+    let used = (warning.len() as u16).min(area.height);
+    let area = Rect { y: area.y + used, height: area.height - used, ..area };
     let Some(pinned) = &model.tune.pinned else { return };
     if pinned.setting == model.tune.setting {
         let then = if pinned.automatic { "the result you started from" } else { "the pinned result" };
